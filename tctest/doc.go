@@ -9,4 +9,29 @@
 //   - an [http.Handler], which [NewServer] and [NewTLSServer] put on a loopback address.
 //
 // Its zero value answers every action with success. It knows no client library.
+//
+// # Virtual time
+//
+// In a bubble of testing/synctest a Cloud's latencies, pauses and limits cost no time, and what a client waits for can be
+// measured exactly:
+//
+//	func TestRetryAfter(t *testing.T) {
+//		synctest.Test(t, func(t *testing.T) {
+//			var cloud tctest.Cloud
+//			busy := tctest.HTTPStatus(503, "")
+//			busy.Header = http.Header{"Retry-After": {"7"}}
+//			cloud.On("DescribeInstances", busy, tctest.OK(nil))
+//			client := &http.Client{Transport: transportUnderTest(&cloud)}
+//
+//			req, _ := cloud.NewRequest(t.Context(), "cvm", "2017-03-12", "DescribeInstances", nil)
+//			start := time.Now()
+//			resp, err := client.Do(req)
+//			// ...
+//			if got := time.Since(start); got != 7*time.Second {
+//				t.Errorf("waited %v", got)
+//			}
+//		})
+//	}
+//
+// Sockets do not belong into a bubble: use a Server outside, where tests should not depend on time at all.
 package tctest

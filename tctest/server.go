@@ -84,7 +84,8 @@ func (s *Server) NewRequest(ctx context.Context, service, version, action string
 	return s.Cloud.newRequest(ctx, s.URL+"/", service, version, action, params)
 }
 
-// ServeHTTP answers r.
+// ServeHTTP answers r as scripted. To break a connection it takes it over, or else panics with [http.ErrAbortHandler],
+// which net/http's servers understand.
 func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p, err := c.respond(r)
 	if err != nil || sleep(r.Context(), p.Latency) != nil {
