@@ -24,8 +24,8 @@ type Answer struct {
 	Code string
 	// Message is the error's message.
 	Message string
-	// RequestID is the RequestId to answer. Empty: a fresh one in envelopes and streams, none beside a Body. It
-	// stands in the envelope; in a stream or beside a Body it is the header X-TC-RequestId.
+	// RequestID is the RequestId to answer. It stands in the API 3.0 envelope, and beside anything else in the header
+	// X-TC-RequestId. Empty: a fresh one in envelopes and streams, none with Body or Legacy.
 	RequestID string
 	// IDFirst puts RequestId before Error and Fields. False: after them.
 	IDFirst bool
@@ -38,7 +38,7 @@ type Answer struct {
 	Events []string
 	// ContentType is the media type. Empty: application/json, or text/event-stream with Events.
 	ContentType string
-	// Size pads the envelope to as many bytes, by a member "Padding" before the last one. The padding is generated
+	// Size pads the API 3.0 envelope to as many bytes, by a member "Padding" before the last one. The padding is generated
 	// while it is read. Zero, or less than the envelope needs: no padding.
 	Size int64
 

@@ -377,6 +377,10 @@ func TestRequestIDs(t *testing.T) {
 		if resp, _ := e.get(t); resp.Header.Get("X-TC-RequestId") != "r" {
 			t.Error("a gateway with RequestID gave none")
 		}
+		e.On("", tctest.Legacy(4000, "InternalError", ""))
+		if resp, _ := e.get(t); resp.Header.Get("X-TC-RequestId") != "" || e.last(t).RequestID != "" {
+			t.Error("an old envelope gave a RequestId")
+		}
 	})
 }
 

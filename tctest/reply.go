@@ -30,7 +30,7 @@ func newReply(a Answer, now time.Time) *reply {
 	if a.Status == 0 {
 		a.Status = http.StatusOK
 	}
-	if a.RequestID == "" && a.Body == nil {
+	if a.RequestID == "" && a.Body == nil && a.Legacy == 0 {
 		a.RequestID = newRequestID()
 	}
 	p := &reply{Answer: a, header: make(http.Header)}
@@ -53,15 +53,17 @@ func (p *reply) fill() {
 	switch {
 	case p.Events != nil:
 		p.set("text/event-stream", p.events())
-		p.header.Set("X-TC-RequestId", p.RequestID)
 	case p.Body != nil:
 		p.set("application/json", string(p.Body))
-		if p.RequestID != "" {
-			p.header.Set("X-TC-RequestId", p.RequestID)
-		}
+	case p.Legacy != 0:
+		p.set("application/json", p.legacy())
 	default:
 		p.set("application/json", p.envelope())
 		p.pad()
+		return // the RequestId is in the envelope
+	}
+	if p.RequestID != "" {
+		p.header.Set("X-TC-RequestId", p.RequestID)
 	}
 }
 
@@ -120,11 +122,13 @@ func (p *reply) empty(method string) bool {
 	return method == http.MethodHead || p.Status < 200 || p.Status == http.StatusNoContent || p.Status == http.StatusNotModified
 }
 
-// envelope returns the JSON envelope without padding.
+// legacy returns the 2.0 envelope.
+func (p *reply) legacy() string {
+	return fmt.Sprintf(`{"code":%d,"message":%s,"codeDesc":%s}`, p.Legacy, quote(p.Message), quote(p.Code))
+}
+
+// envelope returns the API 3.0 envelope without padding.
 func (p *reply) envelope() string {
-	if p.Legacy != 0 {
-		return fmt.Sprintf(`{"code":%d,"message":%s,"codeDesc":%s}`, p.Legacy, quote(p.Message), quote(p.Code))
-	}
 	all, _ := members(p.Fields)
 	if p.Code != "" {
 		all = append([]string{fmt.Sprintf(`"Error":{"Code":%s,"Message":%s}`, quote(p.Code), quote(p.Message))}, all...)
@@ -142,7 +146,7 @@ func (p *reply) envelope() string {
 func (p *reply) pad() {
 	const before, after = `"Padding":"`, `",`
 	more := p.Size - p.size - int64(len(before)+len(after))
-	if more < 0 || p.Legacy != 0 {
+	if more < 0 {
 		return
 	}
 	text := p.envelope()
