@@ -1,0 +1,3 @@
+module github.com/tcretry/tcretry
+
+go 1.25.0
