@@ -20,6 +20,15 @@ type Signer struct {
 	Service string
 }
 
+// GetCredential returns what the next request is signed with, and nothing without Credentials. By it a Signer can tell for
+// which account it signs.
+func (s Signer) GetCredential() (secretID, secretKey, token string) {
+	if s.Credentials == nil {
+		return "", "", ""
+	}
+	return s.Credentials.GetCredential()
+}
+
 // Sign signs req as sent at now with body, replacing any signature that it has. It sets the headers Authorization,
 // X-TC-Timestamp and X-TC-Token, and removes X-TC-Token where the credentials have none. A GET without a Content-Type
 // gets application/x-www-form-urlencoded, the only one that the service takes there; otherwise Content-Type is signed

@@ -1,0 +1,258 @@
+package tcretry
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// windowSize is how much of a response's body is looked at. An error envelope takes some 300 bytes.
+	windowSize = 8 << 10
+	// maxReplay is how much of a request's body without GetBody is kept. The service takes no more in a request.
+	maxReplay = 10 << 20
+	// drainSize and drainTime bound what is read of a discarded response so that its connection can be used again. Beyond, a
+	// new connection is cheaper.
+	drainSize = 64 << 10
+	drainTime = 100 * time.Millisecond
+)
+
+// A window is the head of a response's body.
+type window [windowSize]byte
+
+var windows = sync.Pool{New: func() any { return new(window) }}
+
+// A body is a response's body: the head that was read of it, then the rest. It goes back to the caller in the response, or
+// is discarded. It may be closed while it is read, as http.Response.Body may.
+type body struct {
+	rest    io.ReadCloser
+	cancel  context.CancelFunc // of the attempt; nil: none
+	attempt Attempt            // for CheckResponse
+	scanner scanner
+
+	mu     sync.Mutex
+	head   *window // nil: read to its end, or closed
+	off, n int     // the part of head that was not read
+	err    error   // what came after the head instead of the rest; nil: the rest goes on
+	closed bool
+}
+
+// Read reads the head, then the rest. It holds no lock while it reads the rest.
+func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	if b.head != nil && len(p) > 0 {
+		n := copy(p, b.head[b.off:b.n])
+		if b.off += n; b.off == b.n {
+			b.release()
+		}
+		b.mu.Unlock()
+		return n, nil
+	}
+	err := b.err
+	if b.closed {
+		err = http.ErrBodyReadAfterClose
+	}
+	b.mu.Unlock()
+	if err != nil || len(p) == 0 {
+		return 0, err
+	}
+	n, err := b.rest.Read(p)
+	if err != nil {
+		b.stop()
+	}
+	return n, err
+}
+
+// Close closes the rest, and ends the attempt's timeout.
+func (b *body) Close() error {
+	b.mu.Lock()
+	b.release()
+	closed := b.closed
+	b.closed = true
+	b.mu.Unlock()
+	if closed {
+		return nil
+	}
+	defer b.stop()
+	return b.rest.Close()
+}
+
+// release gives the head back to the pool. The caller holds b.mu.
+func (b *body) release() {
+	if b.head != nil {
+		windows.Put(b.head)
+		b.head = nil
+	}
+}
+
+// stop ends the attempt's timeout.
+func (b *body) stop() {
+	if b.cancel != nil {
+		b.cancel()
+	}
+}
+
+// fill reads on into the head until it is full, enough says so, or the body ends. What ends it is told again by Read.
+func (b *body) fill(enough func(*body) bool) {
+	for empty := 0; b.n < windowSize && b.err == nil; {
+		n, err := b.rest.Read(b.head[b.n:])
+		b.n += n
+		done := n > 0 && enough(b)
+		if n > 0 {
+			empty = 0
+		} else if empty++; empty == maxEmptyReads && err == nil {
+			err = io.ErrNoProgress
+		}
+		if b.err = err; done {
+			break
+		}
+	}
+	if b.err == io.EOF {
+		b.stop()
+	}
+}
+
+// maxEmptyReads is how many reads may bring nothing before they count as an error, as in bufio.
+const maxEmptyReads = 100
+
+// failure is the error that broke the body off within the head.
+func (b *body) failure() error {
+	if b.err == io.EOF {
+		return nil
+	}
+	return b.err
+}
+
+// peek reads the head of resp's body and returns the envelope in it. b becomes the body of resp, which reads on as if nothing
+// had been read.
+func (b *body) peek(resp *http.Response) Envelope {
+	b.rest, b.off, b.n, b.err, b.closed, b.scanner = resp.Body, 0, 0, nil, false, scanner{}
+	resp.Body = b
+	if how := peekable(resp); how != opaque {
+		b.head = windows.Get().(*window)
+		if how == plain {
+			b.fill((*body).scan)
+		} else {
+			b.fill((*body).scanGzip)
+		}
+		if b.n == 0 {
+			b.release()
+		}
+	}
+	e, _ := b.scanner.envelope()
+	if e.RequestID == "" {
+		e.RequestID = headerRequestID(resp)
+	}
+	return e
+}
+
+// headerRequestID is the RequestId of an answer without an envelope: a stream's, or a gateway's.
+func headerRequestID(resp *http.Response) string {
+	return header(resp.Header, "X-Tc-Requestid", "X-TC-RequestId")
+}
+
+// scan reports whether the head says all that there is to know.
+func (b *body) scan() bool {
+	b.scanner.scan(b.head[:b.n])
+	return b.scanner.done
+}
+
+// An encoding is how the head of a body can be read.
+type encoding uint8
+
+const (
+	opaque encoding = iota
+	plain
+	compressed
+)
+
+// peekable decides by the headers whether resp may hold an envelope, without which it is not held back for the length of a
+// window.
+func peekable(resp *http.Response) encoding {
+	switch t := mediaType(resp.Header); {
+	case t == "application/json", strings.HasSuffix(t, "+json"), t == "text/json":
+	case t == "text/event-stream", resp.ContentLength <= 0, resp.ContentLength > windowSize:
+		return opaque
+	}
+	switch strings.ToLower(resp.Header.Get("Content-Encoding")) {
+	case "", "identity":
+		return plain
+	case "gzip", "x-gzip":
+		return compressed
+	}
+	return opaque
+}
+
+// A gunzip is what the head of a compressed body is read through. Both sides are bounded by a window: the bytes that it
+// takes, which the caller still gets, and those that it makes of them.
+type gunzip struct {
+	reader gzip.Reader
+	in     bytes.Reader
+	out    window
+}
+
+var gunzips = sync.Pool{New: func() any { return new(gunzip) }}
+
+// scanGzip is scan for a compressed body. The decompressor cannot go on after an early end, so it starts again with every
+// piece that arrives; most heads are one piece.
+func (b *body) scanGzip() bool {
+	z := gunzips.Get().(*gunzip)
+	defer gunzips.Put(z)
+	z.in.Reset(b.head[:b.n])
+	if z.reader.Reset(&z.in) != nil {
+		return false
+	}
+	n, _ := io.ReadFull(&z.reader, z.out[:])
+	b.scanner.scan(z.out[:n])
+	return b.scanner.done || n == windowSize
+}
+
+// detach frees the connection of a response that will be replaced by another: it reads the body to its end, within bounds,
+// and closes it. It reports whether all of the body is in the head, so that the response can still be given to the caller.
+func (b *body) detach() bool {
+	rest := b.rest
+	closeRest := sync.OnceFunc(func() { rest.Close() })
+	timer := time.AfterFunc(drainTime, closeRest)
+	if b.head != nil {
+		b.fill(func(*body) bool { return false })
+	}
+	if b.err == nil {
+		io.CopyN(io.Discard, rest, drainSize)
+		b.err = errDrained
+	}
+	timer.Stop()
+	closeRest()
+	b.stop()
+	b.rest = http.NoBody
+	return b.err == io.EOF
+}
+
+// errDrained stands for the rest of a body that was thrown away.
+var errDrained = errors.New("tcretry: discarded")
+
+// attemptOf is what a Transport knew of resp, or what the head of its body says, which is put back.
+func attemptOf(resp *http.Response) (Attempt, error) {
+	if b, ok := resp.Body.(*body); ok && b.attempt.Number > 0 {
+		return b.attempt, nil
+	}
+	a := Attempt{StatusCode: resp.StatusCode, Envelope: Envelope{RequestID: headerRequestID(resp)}}
+	if resp.Request != nil {
+		a.Call = newCall(resp.Request, func() url.Values { return nil })
+	}
+	if hasBody(resp) {
+		b := new(body)
+		a.Envelope = b.peek(resp)
+		if a.Err = b.failure(); a.Err != nil && a.Code == "" {
+			return a, a.Err
+		}
+	}
+	a.Class = verdict(nil, a, false)
+	return a, nil
+}

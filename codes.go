@@ -1,0 +1,87 @@
+package tcretry
+
+import (
+	_ "embed"
+	"strings"
+	"sync"
+)
+
+// ClassifyCode returns what an error code means, for a service where its codes have meanings of their own; service may be
+// empty. The catalogue is asked for the code as service uses it, then for the code in general, then the same for its
+// parents, dot by dot. A code that it does not hold, nor a parent of it, is Terminal. An empty code is Unknown.
+//
+// Most codes are Terminal; the catalogue names the others, read from the descriptions in the service's documentation:
+// RequestLimitExceeded is Throttled, InternalError, ResourceUnavailable and ServiceUnavailable are Transient, ResourceInUse
+// is a Conflict, AuthFailure.SignatureExpire is Expired, and so are their children but for the documented exceptions.
+func ClassifyCode(service, code string) Class {
+	if code == "" {
+		return Unknown
+	}
+	if e, _, ok := codes().lookUp(service, code); ok {
+		return Class(e.value)
+	}
+	return Terminal
+}
+
+//go:embed codes.tsv
+var codesTSV string
+
+// codes is the catalogue of error codes. It is read at the first failure, not at the program's start.
+var codes = sync.OnceValue(func() catalogue {
+	return newCatalogue(codesTSV, classNames[:])
+})
+
+// A catalogue is a table of names and what they mean, for every service or for one.
+type catalogue struct {
+	entries map[catalogueKey]entry
+	longest int // bytes of the longest name
+}
+
+type catalogueKey struct{ service, name string }
+
+// An entry is what a name means: a Class or an Effect, and why.
+type entry struct {
+	value  uint8
+	reason string
+}
+
+// newCatalogue reads lines of name, value, service and reason, separated by tabs. The values are words' indices. It panics on
+// a line that is not so: the tables are part of the program, and tests read them.
+func newCatalogue(tsv string, words []string) catalogue {
+	values := make(map[string]uint8, len(words))
+	for i, word := range words {
+		values[word] = uint8(i)
+	}
+	c := catalogue{entries: make(map[catalogueKey]entry, strings.Count(tsv, "\n"))}
+	for line := range strings.Lines(tsv) {
+		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		value, ok := values[fields[1]]
+		if !ok || len(fields) != 4 {
+			panic("tcretry: malformed catalogue line: " + line)
+		}
+		c.entries[catalogueKey{fields[2], fields[0]}] = entry{value, fields[3]}
+		c.longest = max(c.longest, len(fields[0]))
+	}
+	return c
+}
+
+// lookUp returns what the catalogue says of name as service uses it, or of the nearest of its parents by dots, and the
+// key of the row that says so. A name longer than every row costs no more than the longest.
+func (c catalogue) lookUp(service, name string) (entry, catalogueKey, bool) {
+	if len(name) > c.longest {
+		name = name[:strings.LastIndexByte(name[:c.longest+1], '.')+1]
+		name = strings.TrimSuffix(name, ".")
+	}
+	for {
+		for _, key := range [...]catalogueKey{{service, name}, {"", name}} {
+			if e, ok := c.entries[key]; ok {
+				return e, key, true
+			}
+		}
+		dot := strings.LastIndexByte(name, '.')
+		if dot < 0 {
+			return entry{}, catalogueKey{}, false
+		}
+		name = name[:dot]
+	}
+}

@@ -1,0 +1,565 @@
+package tcretry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"go.uber.org/zap"
+)
+
+// A Transport is an http.RoundTripper for Tencent Cloud API 3.0. It reads the verdict in the response's envelope, tries again
+// what can heal, paces what the server throttles, and repeats nothing that could be done twice.
+//
+// A response that was obtained is returned with a nil error and with all of its body, also when the attempts are spent: an
+// error in the envelope does not become a Go error. CheckResponse makes one of it.
+//
+// The zero value is ready to use. A Transport is safe for concurrent use; it should be shared, since limits and budget are
+// learned by each Transport, or by those with the same Limiter and Budget. Fields must not change after the first RoundTrip,
+// and a Transport must not be copied.
+type Transport struct {
+	// Base makes the attempts. Nil: http.DefaultTransport.
+	Base http.RoundTripper
+	// Retry says what is tried again and when. Zero: the defaults of its fields. WithRetry sets another for one call.
+	Retry RetryPolicy
+	// Limiter decides when an attempt may be sent. Nil: a RateLimiter of the Transport's own, which learns the server's
+	// limits. NoLimit: none.
+	Limiter Limiter
+	// Classify gives the first opinion of an attempt. Unknown leaves it to the built-in verdict. Nil: always Unknown.
+	Classify func(Attempt) Class
+	// Signer signs each attempt afresh. It gets a copy of the request. If it has a method
+	// GetCredential() (secretID, secretKey, token string), as tc3.Signer has, the SecretId is the account that limits and
+	// budget are counted for. Nil: requests are sent as the caller signed them.
+	Signer Signer
+	// Logger gets one entry for each failed attempt, and one at Debug for a success after failures. Nil: silent.
+	Logger *zap.Logger
+	// OnAttempt is called after every attempt, successful ones too, with the context of the call and with no lock held. Nil:
+	// not called.
+	OnAttempt func(context.Context, Attempt)
+
+	limiter RateLimiter  // where Limiter is nil
+	budget  Budget       // where RetryPolicy.Budget is nil
+	skew    atomic.Int64 // what the server's clock is ahead of ours, for the Signer
+}
+
+// A Signer signs requests. Package tc3 has one.
+type Signer interface {
+	// Sign signs req, whose body is body, as sent at now. It may set headers. An error ends the call.
+	Sign(req *http.Request, body []byte, now time.Time) error
+}
+
+// RoundTrip sends req, and again if that can heal what failed, as the Transport's fields say.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.roundTrip(t.base(), req)
+}
+
+func (t *Transport) roundTrip(base http.RoundTripper, req *http.Request) (*http.Response, error) {
+	c, err := t.begin(base, req)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		if err := c.wait(); err != nil {
+			return c.refused(err)
+		}
+		c.forget()
+		resp, err := c.send()
+		c.judge(resp, err)
+		c.feedback()
+		c.decide(resp)
+		c.report()
+		if c.attempt.Final {
+			return c.result(resp, err)
+		}
+		c.keep(resp, err)
+		if err := c.sleep(); err != nil {
+			return nil, c.interrupted(err)
+		}
+	}
+}
+
+// CloseIdleConnections closes those of the base, if it has such a method.
+func (t *Transport) CloseIdleConnections() { closeIdleConnections(t.base()) }
+
+// Over returns the same Transport, with its limits and budget, over another base. As a method value it is a middleware.
+// A nil base is http.DefaultTransport.
+func (t *Transport) Over(base http.RoundTripper) http.RoundTripper {
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	return &over{t, base}
+}
+
+type over struct {
+	t    *Transport
+	base http.RoundTripper
+}
+
+func (o *over) RoundTrip(req *http.Request) (*http.Response, error) {
+	return o.t.roundTrip(o.base, req)
+}
+func (o *over) CloseIdleConnections() { closeIdleConnections(o.base) }
+
+func closeIdleConnections(base http.RoundTripper) {
+	if c, ok := base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+func (t *Transport) base() http.RoundTripper {
+	if t.Base == nil {
+		return http.DefaultTransport
+	}
+	return t.Base
+}
+
+// A call is the state of one RoundTrip. It lives as long as the body of the response.
+type call struct {
+	t       *Transport
+	base    http.RoundTripper
+	policy  *RetryPolicy
+	req     *http.Request // the caller's; never written to
+	ctx     context.Context
+	key     Key
+	payload payload
+	body
+	*failures // nil until the first
+	start     time.Time
+	now       time.Time // of the latest step
+	trace     *trace    // of the latest attempt; nil: none
+}
+
+// failures is what a call remembers from one attempt to the next.
+type failures struct {
+	throttles int
+	renewals  int
+	retries   int // paid from the budget
+	backoffs  [len(classNames)]backoff.BackOff
+	last      error          // of the attempt before
+	held      *http.Response // of the attempt before, if it can still be returned
+}
+
+// begin reads whose call req is and takes its body.
+func (t *Transport) begin(base http.RoundTripper, req *http.Request) (*call, error) {
+	c := &call{t: t, base: base, req: req, ctx: req.Context(), start: time.Now()}
+	c.policy, c.now = t.policy(c.ctx), c.start
+	retry := c.policy.maxAttempts()+c.policy.maxThrottles() > 1
+	var err error
+	if c.payload, err = newPayload(req, retry, t.Signer != nil && !unsignedPayload(req)); err != nil {
+		return nil, err
+	}
+	c.attempt.Call = newCall(req, c.form)
+	if s, ok := t.Signer.(interface {
+		GetCredential() (secretID, secretKey, token string)
+	}); ok {
+		c.attempt.Account, _, _ = s.GetCredential()
+	}
+	c.key = c.attempt.key()
+	return c, nil
+}
+
+// form is the body's, if it can be read without spending it.
+func (c *call) form() url.Values {
+	if c.payload.again == nil {
+		return nil
+	}
+	r, err := c.payload.again()
+	if err != nil {
+		return nil
+	}
+	defer r.Close()
+	form, _ := readForm(r)
+	return form
+}
+
+func unsignedPayload(req *http.Request) bool {
+	return header(req.Header, "X-Tc-Content-Sha256", "X-TC-Content-SHA256") == "UNSIGNED-PAYLOAD"
+}
+
+// wait waits for the limiter.
+func (c *call) wait() error {
+	c.attempt.Wait = 0
+	if c.t.Limiter == NoLimit {
+		return nil
+	}
+	before := c.now
+	if err := c.waitFor(c.t.Limiter); err != nil {
+		return err
+	}
+	c.attempt.Wait = c.now.Sub(before)
+	return nil
+}
+
+func (c *call) waitFor(l Limiter) error {
+	if l == nil {
+		l = &c.t.limiter
+	}
+	if r, ok := l.(*RateLimiter); ok {
+		at, err := r.wait(c.ctx, c.key, c.now, c.deadline)
+		c.now = at
+		return err
+	}
+	ctx := c.ctx
+	if d := c.deadline(); !d.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, d)
+		defer cancel()
+	}
+	err := l.Wait(ctx, c.key)
+	c.now = time.Now()
+	return err
+}
+
+// deadline is when the call must have sent its last attempt, beside what its context says: MaxElapsed after its beginning, or
+// before its signature expires. A signature that has aged before the call is the caller's own to judge. Zero: none.
+func (c *call) deadline() time.Time {
+	var d time.Time
+	if c.policy.MaxElapsed > 0 {
+		d = c.start.Add(c.policy.MaxElapsed)
+	}
+	if aging := c.aging(); aging.After(c.start) && (d.IsZero() || aging.Before(d)) {
+		d = aging
+	}
+	return d
+}
+
+// aging is when the caller's signature is too old for another try. Zero: never.
+func (c *call) aging() time.Time {
+	if c.t.Signer != nil {
+		return time.Time{}
+	}
+	sec, err := strconv.ParseInt(header(c.req.Header, "X-Tc-Timestamp", "X-TC-Timestamp"), 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(sec, 0).Add(signatureLife)
+}
+
+// send makes an attempt. Its error is that of the base.
+func (c *call) send() (*http.Response, error) {
+	c.attempt.Number++
+	c.attempt.Start = c.now
+	req, err := c.request()
+	if err != nil {
+		return nil, &refusal{err}
+	}
+	resp, err := c.base.RoundTrip(req)
+	switch {
+	case err != nil:
+		if resp != nil && resp.Body != nil {
+			resp.Body.Close()
+		}
+		c.stop()
+		return nil, err
+	case resp == nil:
+		c.stop()
+		return nil, &refusal{fmt.Errorf("tcretry: base RoundTripper (%T) returned a nil *Response with a nil error", c.base)}
+	}
+	resp.Request = c.req
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	return resp, nil
+}
+
+// A refusal is an error that every attempt would end with.
+type refusal struct{ error }
+
+func (r *refusal) Unwrap() error { return r.error }
+
+// request is what to send: the caller's own request, or a copy where something of it is different.
+func (c *call) request() (*http.Request, error) {
+	c.trace, c.cancel = nil, nil
+	ctx := c.ctx
+	if c.policy.AttemptTimeout > 0 {
+		ctx, c.cancel = context.WithTimeout(ctx, c.policy.AttemptTimeout)
+	}
+	if c.policy.Replay != ReplayAlways && c.policy.effect(&c.attempt.Call) != Safe {
+		c.trace = new(trace)
+		ctx = httptrace.WithClientTrace(ctx, c.trace.hooks())
+	}
+	if ctx == c.ctx && c.attempt.Number == 1 && !c.payload.read && c.t.Signer == nil {
+		c.payload.first = nil
+		return c.req, nil
+	}
+	req := c.req.WithContext(ctx)
+	if err := c.equip(req); err != nil {
+		c.payload.close()
+		c.stop()
+		return nil, err
+	}
+	return req, nil
+}
+
+// equip gives a copy of the caller's request its body and its signature.
+func (c *call) equip(req *http.Request) (err error) {
+	if c.req.Body != nil {
+		if req.Body, err = c.payload.open(); err != nil {
+			return err
+		}
+	}
+	if c.payload.kept != nil {
+		req.GetBody = c.payload.again
+		if req.ContentLength <= 0 {
+			req.ContentLength = int64(len(c.payload.kept))
+		}
+	}
+	if c.t.Signer == nil {
+		return nil
+	}
+	req.Header = c.req.Header.Clone()
+	now := time.Now().Add(time.Duration(c.t.skew.Load()))
+	if err := c.t.Signer.Sign(req, c.payload.kept, now); err != nil {
+		if req.Body != nil {
+			req.Body.Close()
+		}
+		return fmt.Errorf("tcretry: signing the request: %w", err)
+	}
+	return nil
+}
+
+// judge finds out what an attempt's answer means.
+func (c *call) judge(resp *http.Response, err error) {
+	a := &c.attempt
+	a.Envelope, a.StatusCode, a.Err, a.Class = Envelope{}, 0, err, Unknown
+	a.Delay, a.Final, a.Stop = 0, false, 0
+	if resp != nil {
+		a.StatusCode = resp.StatusCode
+		if hasBody(resp) {
+			a.Envelope = c.peek(resp)
+			a.Err = c.failure()
+		} else {
+			a.RequestID = headerRequestID(resp)
+			if resp.StatusCode != http.StatusSwitchingProtocols {
+				c.stop()
+			}
+		}
+	}
+	c.now = time.Now()
+	a.Latency = c.now.Sub(a.Start)
+	a.Class = verdict(c.t.Classify, *a, a.Err != nil && c.hopeless())
+}
+
+// hopeless reports whether the network's error is one that no further try can heal.
+func (c *call) hopeless() bool {
+	var r *refusal
+	return c.ctx.Err() != nil || errors.As(c.attempt.Err, &r) || unsendable(c.req)
+}
+
+// feedback tells the limiter and the budget what became of the attempt.
+func (c *call) feedback() {
+	switch l := c.t.Limiter; {
+	case l == nil:
+		c.t.limiter.feedback(c.key, &c.attempt, c.now)
+	case l != NoLimit:
+		l.Feedback(c.key, c.attempt)
+	}
+	if c.attempt.Class == OK {
+		retries := 0
+		if c.failures != nil {
+			retries = c.retries
+		}
+		c.budget().earn(c.key, retries)
+	}
+}
+
+func (c *call) budget() *Budget {
+	if c.policy.Budget != nil {
+		return c.policy.Budget
+	}
+	return &c.t.budget
+}
+
+// decide sets what follows on the attempt.
+func (c *call) decide(resp *http.Response) {
+	a := &c.attempt
+	if a.Class == OK {
+		a.Final, a.Stop = true, Succeeded
+		return
+	}
+	if c.failures == nil {
+		c.failures = new(failures)
+	}
+	switch a.Class {
+	case Throttled:
+		c.throttles++
+	case Expired:
+		c.renewals++
+		c.correctClock(resp)
+	}
+	s := situation{
+		throttles:  c.throttles,
+		renewals:   c.renewals,
+		signer:     c.t.Signer != nil,
+		replayable: c.payload.again != nil,
+		canceled:   c.ctx.Err() != nil,
+		retryAfter: retryAfter(resp, c.now),
+		now:        c.now,
+		aging:      c.aging(),
+		repeatable: c.repeatable,
+		backoff:    c.nextBackoff,
+		budget:     c.spend,
+	}
+	s.deadline, _ = c.ctx.Deadline()
+	if m := c.policy.MaxElapsed; m > 0 && (s.deadline.IsZero() || c.start.Add(m).Before(s.deadline)) {
+		s.deadline = c.start.Add(m)
+	}
+	if a.Class == Throttled {
+		s.pace, s.paced = c.pace()
+	}
+	a.Delay, a.Stop = c.policy.decide(*a, s)
+	a.Final = a.Stop != 0
+}
+
+// pace is what the limiter says of a throttled call.
+func (c *call) pace() (time.Duration, bool) {
+	var l Limiter = &c.t.limiter
+	if c.t.Limiter != nil {
+		l = c.t.Limiter
+	}
+	if p, ok := l.(interface {
+		Pace(Key) (time.Duration, bool)
+	}); ok {
+		return p.Pace(c.key)
+	}
+	return 0, false
+}
+
+// nextBackoff is how long the policy waits after a failure of this class.
+func (c *call) nextBackoff() time.Duration {
+	class := min(int(c.attempt.Class), len(c.backoffs)-1)
+	if c.backoffs[class] == nil {
+		c.backoffs[class] = c.policy.newBackoff(c.attempt.Class)
+	}
+	return c.backoffs[class].NextBackOff()
+}
+
+func (c *call) spend() bool {
+	ok := c.budget().spend(c.key)
+	if ok {
+		c.retries++
+	}
+	return ok
+}
+
+// repeatable reports whether the call may be sent again without being done twice.
+func (c *call) repeatable() bool {
+	neverLeft := c.trace.neverLeft() || dialFailed(c.attempt.Err)
+	return c.policy.repeatable(&c.attempt, neverLeft, c.req, c.payload.again)
+}
+
+// correctClock learns from an Expired answer what the server's clock says. An answer with an Age comes from a cache.
+func (c *call) correctClock(resp *http.Response) {
+	if c.t.Signer == nil || resp == nil || resp.Header.Get("Age") != "" {
+		return
+	}
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		c.t.skew.Store(int64(date.Sub(c.now)))
+	}
+}
+
+// report logs and observes the attempt.
+func (c *call) report() {
+	c.t.log(c.attempt)
+	if c.t.OnAttempt != nil {
+		c.t.OnAttempt(c.ctx, c.attempt)
+	}
+}
+
+// result is what the caller gets after the last attempt. A response is never returned together with an error. One whose body
+// broke off because the caller's context ended is an error, for the Transport held it back while it read.
+func (c *call) result(resp *http.Response, err error) (*http.Response, error) {
+	if resp != nil && c.attempt.Stop == Canceled && c.attempt.Err != nil {
+		err = c.attempt.Err
+		resp.Body.Close()
+	}
+	if err == nil {
+		return resp, nil
+	}
+	var r *refusal
+	switch {
+	case errors.As(err, &r):
+		err = r.error
+	case c.attempt.Stop == Canceled && !errors.Is(err, c.ctx.Err()):
+		err = &interruption{contextError(c.ctx), err}
+	}
+	return nil, c.interrupted(err)
+}
+
+// keep remembers a failed attempt while the call waits for the next, and frees its connection.
+func (c *call) keep(resp *http.Response, err error) {
+	if err == nil {
+		err = c.attempt.asError()
+	}
+	c.last, c.held = err, nil
+	if resp != nil && (resp.Body != &c.body || c.detach()) {
+		c.held = resp
+	}
+}
+
+// sleep waits for the next attempt's time.
+func (c *call) sleep() error {
+	err := sleep(c.ctx, c.attempt.Delay)
+	c.now = time.Now()
+	return err
+}
+
+// forget lets the response of the attempt before go, for there will be another.
+func (c *call) forget() {
+	if c.failures != nil && c.held != nil {
+		c.held.Body.Close()
+		c.held = nil
+	}
+}
+
+// refused is what the caller gets when the limiter does not let the call go: the response of the attempt before, if there is
+// one and time was all that was missing.
+func (c *call) refused(err error) (*http.Response, error) {
+	c.payload.close()
+	if c.failures != nil && c.held != nil && c.ctx.Err() == nil {
+		c.attempt.Final, c.attempt.Stop = true, DeadlineNear
+		return c.held, nil
+	}
+	return nil, c.interrupted(err)
+}
+
+// interrupted is err joined with the failure before it.
+func (c *call) interrupted(err error) error {
+	if c.failures == nil || c.last == nil {
+		return err
+	}
+	c.forget()
+	return &interruption{err, c.last}
+}
+
+// hasBody reports whether resp has a body that may be wrapped: that of a 101 belongs to another protocol.
+func hasBody(resp *http.Response) bool {
+	return resp.Body != nil && resp.Body != http.NoBody && resp.StatusCode != http.StatusSwitchingProtocols
+}
+
+// A trace tells whether a request left the machine. Its hooks may be called after the attempt, by a dial that goes on.
+type trace struct{ wanted, got atomic.Bool }
+
+func (t *trace) hooks() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn: func(string) { t.wanted.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { t.got.Store(true) },
+	}
+}
+
+// neverLeft reports whether a connection was sought and not found: no name, no route, or no handshake.
+func (t *trace) neverLeft() bool { return t != nil && t.wanted.Load() && !t.got.Load() }
+
+// dialFailed is neverLeft for a base that calls no hooks.
+func dialFailed(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
