@@ -63,29 +63,6 @@ func (k *keyed[V]) find(key Key, most int) *V {
 	return nil
 }
 
-// remove forgets key.
-func (k *keyed[V]) remove(key Key, most int) {
-	s := k.shard(key, most)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n := s.nodes[key]; n != nil {
-		s.unlink(n)
-		delete(s.nodes, key)
-	}
-}
-
-// each calls f for every key. Locks are held meanwhile.
-func (k *keyed[V]) each(f func(Key, *V)) {
-	for i := range k.shards {
-		s := &k.shards[i]
-		s.mu.Lock()
-		for key, n := range s.nodes {
-			f(key, &n.value)
-		}
-		s.mu.Unlock()
-	}
-}
-
 func (k *keyed[V]) shard(key Key, most int) *shard[V] {
 	k.init.Do(func() {
 		if most <= 0 {
