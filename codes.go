@@ -23,6 +23,25 @@ func ClassifyCode(service, code string) Class {
 	return Terminal
 }
 
+// A Rule is a row of the tables of codes and actions.
+type Rule struct {
+	// Service is the service that the row is for. Empty: every service.
+	Service string
+	// Name is the code or action that the row is about, which may be a parent of the one asked for. Empty: no row is.
+	Name string
+	// Reason says why, in a few words.
+	Reason string
+}
+
+// CodeRule returns the row of the catalogue by which ClassifyCode decides.
+func CodeRule(service, code string) Rule {
+	e, key, ok := codes().lookUp(service, code)
+	if !ok {
+		return Rule{Reason: "not in the catalogue, nor is a parent of it"}
+	}
+	return Rule{key.service, key.name, e.reason}
+}
+
 //go:embed codes.tsv
 var codesTSV string
 

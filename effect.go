@@ -3,6 +3,7 @@ package tcretry
 import (
 	_ "embed"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -37,21 +38,36 @@ func (e Effect) String() string {
 
 // ActionEffect returns what a repetition of a service's action does; service may be empty. The table of exceptions is
 // asked for the action as service uses it and in general, then the verbs, of which the longest that the action's name
-// begins with decides. An unknown verb is Unsafe.
+// begins with decides. Names that end in OCR or Embedding are computations. An unknown verb is Unsafe.
 func ActionEffect(service, action string) Effect {
 	e, _, _ := actionEffect(service, action)
-	return e
+	return Effect(e.value)
 }
 
-// actionEffect also returns the entry that decided, and whether there is one.
-func actionEffect(service, action string) (Effect, entry, bool) {
-	if e, _, ok := actions().lookUp(service, action); ok {
-		return Effect(e.value), e, true
+// ActionRule returns the rule by which ActionEffect decides. Its Name ends in an asterisk if it is a verb, begins with one if it
+// is an ending, and is empty if the verb is unknown.
+func ActionRule(service, action string) Rule {
+	e, key, shape := actionEffect(service, action)
+	if key.name == "" {
+		return Rule{Reason: e.reason}
 	}
-	if e, ok := verbs().leading(action); ok {
-		return Effect(e.value), e, true
+	return Rule{key.service, fmt.Sprintf(shape, key.name), e.reason}
+}
+
+// actionEffect returns the entry that decides, its name, and the shape of the rule as a format of the name.
+func actionEffect(service, action string) (entry, catalogueKey, string) {
+	if e, key, ok := actions().lookUp(service, action); ok {
+		return e, key, "%s"
 	}
-	return Unsafe, entry{}, false
+	for _, ending := range [...]string{"OCR", "Embedding"} {
+		if strings.HasSuffix(action, ending) {
+			return entry{uint8(Safe), "computes without state"}, catalogueKey{name: ending}, "*%s"
+		}
+	}
+	if e, verb, ok := verbs().leading(action); ok {
+		return e, catalogueKey{name: verb}, "%s*"
+	}
+	return entry{value: uint8(Unsafe), reason: "an unknown verb"}, catalogueKey{}, ""
 }
 
 var (
@@ -66,7 +82,7 @@ var (
 
 // leading returns what the catalogue says of the longest beginning of name that ends before an upper-case letter or with
 // name.
-func (c catalogue) leading(name string) (entry, bool) {
+func (c catalogue) leading(name string) (entry, string, bool) {
 	for end := min(len(name), c.longest); end > 0; end-- {
 		if end < len(name) {
 			if next, _ := utf8.DecodeRuneInString(name[end:]); !unicode.IsUpper(next) {
@@ -74,10 +90,10 @@ func (c catalogue) leading(name string) (entry, bool) {
 			}
 		}
 		if e, ok := c.entries[catalogueKey{name: name[:end]}]; ok {
-			return e, true
+			return e, name[:end], true
 		}
 	}
-	return entry{}, false
+	return entry{}, "", false
 }
 
 // methodEffect is the effect of a request without an action.
