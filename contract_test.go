@@ -180,3 +180,10 @@ func answer(body string) *http.Response {
 		ContentLength: int64(len(body)),
 	}
 }
+
+// newCloud answers every action so.
+func newCloud(answers ...tctest.Answer) *tctest.Cloud {
+	cloud := new(tctest.Cloud)
+	cloud.On("", answers...)
+	return cloud
+}

@@ -1,0 +1,186 @@
+package tcretry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tcretry/tcretry"
+)
+
+var zones = tcretry.Key{Account: "AKID", Host: "cvm.tencentcloudapi.com", Action: "DescribeZones"}
+
+// TestFixedLimits counts each key by itself, at the most special limit.
+func TestFixedLimits(t *testing.T) {
+	tests := []struct {
+		name  string
+		limit *tcretry.RateLimiter
+		key   tcretry.Key
+		calls int
+		took  time.Duration
+	}{
+		{"none", &tcretry.RateLimiter{}, zones, 1000, 0},
+		{"default", &tcretry.RateLimiter{Default: tcretry.Limit{QPS: 20}}, zones, 21, time.Second},
+		{"burst", &tcretry.RateLimiter{Default: tcretry.Limit{QPS: 20, Burst: 21}}, zones, 21, 0},
+		{"negative burst", &tcretry.RateLimiter{Default: tcretry.Limit{QPS: 20, Burst: -4}}, zones, 21, time.Second},
+		{"negative rate", &tcretry.RateLimiter{Default: tcretry.Limit{QPS: -1}}, zones, 21, 0},
+		{"no number", &tcretry.RateLimiter{Default: tcretry.Limit{QPS: math.NaN()}}, zones, 21, 0},
+		{"action", &tcretry.RateLimiter{Default: tcretry.Limit{QPS: 1}, Actions: map[string]tcretry.Limit{"DescribeZones": {QPS: 10}}}, zones, 11, time.Second},
+		{"service and action", &tcretry.RateLimiter{Actions: map[string]tcretry.Limit{"DescribeZones": {QPS: 1}, "cvm/DescribeZones": {QPS: 10}}}, zones, 11, time.Second},
+		{"another service", &tcretry.RateLimiter{Actions: map[string]tcretry.Limit{"cbs/DescribeZones": {QPS: 10}}}, zones, 11, 0},
+		{"lifted for one", &tcretry.RateLimiter{Default: tcretry.Limit{QPS: 1}, Actions: map[string]tcretry.Limit{"DescribeZones": {}}}, zones, 11, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				test.limit.Fixed = true
+				start := time.Now()
+				for range test.calls {
+					if err := test.limit.Wait(t.Context(), test.key); err != nil {
+						t.Fatal(err)
+					}
+				}
+				equal(t, "time", time.Since(start).Round(time.Microsecond), test.took)
+			})
+		})
+	}
+}
+
+// TestKeysAreApart makes one account, host or action wait for none of the others.
+func TestKeysAreApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &tcretry.RateLimiter{Default: tcretry.Limit{QPS: 1}, Fixed: true}
+		start := time.Now()
+		for _, account := range []string{"a", "b"} {
+			for _, host := range []string{"c", "d"} {
+				for _, action := range []string{"e", "f"} {
+					l.Wait(t.Context(), tcretry.Key{Account: account, Host: host, Action: action})
+				}
+			}
+		}
+		equal(t, "time", time.Since(start), 0*time.Second)
+	})
+}
+
+// TestOrder serves callers as they came.
+func TestOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &tcretry.RateLimiter{Default: tcretry.Limit{QPS: 10}, Fixed: true}
+		var mu sync.Mutex
+		var order []int
+		for i := range 50 {
+			go func() {
+				l.Wait(t.Context(), zones)
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, i)
+			}()
+			synctest.Wait()
+		}
+		time.Sleep(5 * time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		for i, n := range order {
+			if i != n {
+				t.Fatalf("the order is %v", order)
+			}
+		}
+		equal(t, "callers", len(order), 50)
+	})
+}
+
+// TestDeadlines refuses at once who cannot be served in time, and lets the others go when some leave.
+func TestDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &tcretry.RateLimiter{Default: tcretry.Limit{QPS: 1}, Fixed: true}
+		start := time.Now()
+		var served, refused, canceled int
+		var mu sync.Mutex
+		var callers sync.WaitGroup
+		leaving, leave := context.WithCancel(t.Context())
+		for i := range 100 {
+			callers.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				if i%10 == 9 {
+					ctx = leaving
+				}
+				defer cancel()
+				err := l.Wait(ctx, zones)
+				mu.Lock()
+				defer mu.Unlock()
+				var limit *tcretry.LimitError
+				switch {
+				case err == nil:
+					served++
+				case errors.As(err, &limit):
+					refused++
+					if !errors.Is(err, context.DeadlineExceeded) || !limit.Timeout() || limit.Wait < 30*time.Second || limit.Key != zones {
+						t.Errorf("error %+v", limit)
+					}
+					equal(t, "time of a refusal", time.Since(start), 0*time.Second)
+				case errors.Is(err, context.Canceled):
+					canceled++
+				}
+			})
+		}
+		time.Sleep(1500 * time.Millisecond)
+		leave()
+		callers.Wait()
+		if served+refused+canceled != 100 || served < 20 || canceled == 0 || refused == 0 {
+			t.Errorf("%d served, %d refused, %d canceled", served, refused, canceled)
+		}
+	})
+	l := &tcretry.RateLimiter{}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := l.Wait(ctx, zones); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled context gets %v", err)
+	}
+}
+
+// TestMaxKeys forgets the key that was not used longest.
+func TestMaxKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &tcretry.RateLimiter{Default: tcretry.Limit{QPS: 1. / 3600}, Fixed: true, MaxKeys: 3}
+		key := func(i int) tcretry.Key { return tcretry.Key{Action: fmt.Sprint(i)} }
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		known := func(i int) bool { return l.Wait(ctx, key(i)) != nil }
+		for i := range 3 {
+			l.Wait(ctx, key(i))
+		}
+		equal(t, "0 is known", known(0), true)
+		l.Wait(ctx, key(3)) // for which 1 has to go
+		equal(t, "0 is known", known(0), true)
+		equal(t, "2 is known", known(2), true)
+		equal(t, "1 is known", known(1), false)
+	})
+}
+
+// TestLimitErrorOnRetry gives the last answer back when there is no time for the next try.
+func TestLimitErrorOnRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := over(nil, func(tr *tcretry.Transport) {
+			tr.Limiter = &tcretry.RateLimiter{Default: tcretry.Limit{QPS: 1. / 60}, Fixed: true}
+		})
+		s.cloud = newCloud(internal)
+		s.base.RoundTripper = s.cloud
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		o := s.call(t, ctx, read, "{}")
+		equal(t, "error", o.err, nil)
+		var e *tcretry.Error
+		if !errors.As(o.failure, &e) || e.Stop != tcretry.DeadlineNear || e.Code != "InternalError" {
+			t.Errorf("failure %v", o.failure)
+		}
+		var limit *tcretry.LimitError
+		if o := s.call(t, ctx, read, "{}"); !errors.As(o.err, &limit) || o.took != 0 {
+			t.Errorf("error %v after %v", o.err, o.took)
+		}
+	})
+}
