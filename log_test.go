@@ -23,8 +23,8 @@ import (
 func TestLog(t *testing.T) {
 	page := tctest.HTTPStatus(502, "<html>")
 	page.RequestID = "id-of-the-page"
-	long := tctest.Error("InternalError", strings.Repeat("x", 5000)+"\n")
-	long.RequestID = "evil\n" + strings.Repeat("y", 5000)
+	long := tctest.Error("InternalError", strings.Repeat("x", 3000)+"\n")
+	long.RequestID = "evil\n" + strings.Repeat("y", 3000)
 	tests := []struct {
 		name    string
 		answers []tctest.Answer

@@ -7,6 +7,7 @@ require (
 	github.com/tcretry/tcretry v0.0.0
 	github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common v1.3.210
 	github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/sts v1.1.11
+	go.uber.org/goleak v1.3.0
 )
 
 require (
