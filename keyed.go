@@ -63,6 +63,18 @@ func (k *keyed[V]) find(key Key, most int) *V {
 	return nil
 }
 
+// each calls f for every key, with the key's shard locked.
+func (k *keyed[V]) each(f func(Key, *V)) {
+	for i := range k.shards {
+		s := &k.shards[i]
+		s.mu.Lock()
+		for key, n := range s.nodes {
+			f(key, &n.value)
+		}
+		s.mu.Unlock()
+	}
+}
+
 func (k *keyed[V]) shard(key Key, most int) *shard[V] {
 	k.init.Do(func() {
 		if most <= 0 {

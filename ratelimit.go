@@ -3,7 +3,9 @@ package tcretry
 import (
 	"context"
 	"math"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -53,7 +55,11 @@ func (l Limit) unlimited() bool { return !(l.QPS > 0) || math.IsInf(l.QPS, 1) }
 // A RateLimiter is a Limiter for one process. It counts each account, host and action by itself and serves calls in the order
 // in which they come. A call whose turn would come after its deadline fails at once with a LimitError.
 //
-// The zero value limits nothing. Fields must not change after the first use, and a RateLimiter must not be copied.
+// The zero value limits nothing until the server throttles. Then it learns the limit, from the answer's message and from what
+// the server admitted in the last second, sends no more than that, gives way to others who share it, and tries for more
+// when it is left alone. A key that is idle for five minutes is forgotten.
+//
+// Fields must not change after the first use, and a RateLimiter must not be copied.
 type RateLimiter struct {
 	// Default is the limit of each action that Actions does not name. Zero: none.
 	Default Limit
@@ -67,40 +73,118 @@ type RateLimiter struct {
 	MaxKeys int
 
 	lanes keyed[lane]
+	wide  atomic.Bool // a limit of a whole account or address was met
 }
 
 // Wait returns nil when a call of key may be sent, and takes its turn. It fails at once with a *LimitError if the turn would
 // come after ctx's deadline, and with ctx's error when ctx ends before.
 func (l *RateLimiter) Wait(ctx context.Context, key Key) error {
-	_, err := l.wait(ctx, key, time.Now(), func() time.Time { return time.Time{} })
+	now := time.Now()
+	_, _, err := l.wait(ctx, key, now, now, func() time.Time { return time.Time{} })
 	return err
 }
 
-// wait is Wait at now, for a call that may have another deadline beside that of ctx. It returns what time it is then.
-func (l *RateLimiter) wait(ctx context.Context, key Key, now time.Time, earlier func() time.Time) (time.Time, error) {
+// wait is Wait at now, for a call that began at since, by which it is placed in the queue, and that may have another deadline
+// beside that of ctx. It returns the key's lane, and what time it is then.
+func (l *RateLimiter) wait(ctx context.Context, key Key, since, now time.Time, earlier func() time.Time) (*lane, time.Time, error) {
+	own := l.lane(key)
 	if ctx.Err() != nil {
-		return now, contextError(ctx)
+		return own, now, contextError(ctx)
 	}
-	lane := l.lane(key)
-	if lane.enter(now) {
-		return now, nil
+	if !own.enter(now) {
+		if err := own.queue(ctx, key, since, earlier()); err != nil {
+			return own, time.Now(), err
+		}
+		now = time.Now()
 	}
-	deadline := earlier()
-	if d, ok := ctx.Deadline(); ok && (deadline.IsZero() || d.Before(deadline)) {
-		deadline = d
+	if !l.wide.Load() {
+		return own, now, nil
 	}
-	err := lane.queue(ctx, key, deadline)
-	return time.Now(), err
+	all := l.lane(key.wide())
+	if all.enter(now) {
+		return own, now, nil
+	}
+	err := all.queue(ctx, key.wide(), since, earlier())
+	return own, time.Now(), err
 }
 
 // Feedback learns from what the server answered.
-func (l *RateLimiter) Feedback(key Key, a Attempt) { l.feedback(key, &a, time.Now()) }
+func (l *RateLimiter) Feedback(key Key, a Attempt) { l.feedback(l.lane(key), key, &a, time.Now()) }
 
-func (l *RateLimiter) feedback(Key, *Attempt, time.Time) {}
+// feedback is Feedback at now for the key of own.
+func (l *RateLimiter) feedback(own *lane, key Key, a *Attempt, now time.Time) {
+	if l.Fixed || a.StatusCode == 0 {
+		return
+	}
+	if a.Class != Throttled {
+		own.admit(now)
+		if l.wide.Load() {
+			l.lane(key.wide()).admit(now)
+		}
+		return
+	}
+	if isWide(a.Code) {
+		l.wide.Store(true)
+		own = l.lane(key.wide())
+	}
+	own.throttle(now, a.Start, namedLimit(a.Message))
+}
+
+// Pace is how long the next call of key waits, and whether its limit was learned. See Limiter.
+func (l *RateLimiter) Pace(key Key) (wait time.Duration, ok bool) {
+	now := time.Now()
+	return l.pace(key, now, now)
+}
+
+// pace is Pace at now for a call that began at since.
+func (l *RateLimiter) pace(key Key, since, now time.Time) (wait time.Duration, ok bool) {
+	if l.Fixed {
+		return 0, false
+	}
+	wait, ok = l.lane(key).pace(since, now)
+	if l.wide.Load() {
+		if more, known := l.lane(key.wide()).pace(since, now); known {
+			wait, ok = max(wait, more), true
+		}
+	}
+	return wait, ok
+}
+
+// Limits returns what is enforced at the moment, as far as it is known. An Action of "*" stands for all actions of the
+// account and host.
+func (l *RateLimiter) Limits() map[Key]Limit {
+	limits := make(map[Key]Limit)
+	now := time.Now()
+	l.lanes.each(func(key Key, lane *lane) {
+		if limit := lane.limit(now); !limit.unlimited() {
+			limits[key] = limit
+		}
+	})
+	return limits
+}
+
+// wide is the key of all actions of an account and host.
+func (k Key) wide() Key { return Key{k.Account, k.Host, allActions} }
+
+const allActions = "*"
+
+// isWide reports whether a code speaks of a whole account or address.
+func isWide(code string) bool {
+	for _, child := range [...]string{".UinLimitExceeded", ".GlobalRegionUinLimitExceeded", ".IPLimitExceeded"} {
+		if strings.HasSuffix(code, child) {
+			return true
+		}
+	}
+	return false
+}
 
 func (l *RateLimiter) lane(key Key) *lane {
 	lane := l.lanes.get(key, l.MaxKeys)
-	lane.init.Do(func() { lane.set(l.limit(key)) })
+	lane.init.Do(func() {
+		if key.Action != allActions {
+			lane.set(l.limit(key))
+		}
+	})
 	return lane
 }
 
@@ -120,39 +204,114 @@ func (l *RateLimiter) limit(key Key) Limit {
 type lane struct {
 	init sync.Once
 
-	mu     sync.Mutex
-	bucket *rate.Limiter // nil: no limit
-	first  *waiter
-	last   *waiter
-	length int
+	mu      sync.Mutex
+	bucket  *rate.Limiter // nil: no limit
+	told    rate.Limit    // by the fields; zero: none
+	learned estimate
+	closed  time.Time // until when nothing is admitted
+	first   *waiter
+	last    *waiter
+	length  int
 }
 
 // A waiter is a call in the queue.
 type waiter struct {
-	turn chan struct{} // closed when it is the first
-	next *waiter
-	prev *waiter
+	since      time.Time     // when the call began: who is tried again does not go to the end
+	turn       chan struct{} // closed when it is the first
+	prev, next *waiter
 }
 
+// set is what the fields say.
 func (l *lane) set(limit Limit) {
 	if !limit.unlimited() {
-		l.bucket = rate.NewLimiter(rate.Limit(limit.QPS), max(limit.Burst, 1))
+		l.told = rate.Limit(limit.QPS)
+		l.bucket = rate.NewLimiter(l.told, max(limit.Burst, 1))
 	}
+}
+
+// admit counts an answer that was not throttled.
+func (l *lane) admit(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.learned.admit(now)
+}
+
+// throttle learns from an answer that was.
+func (l *lane) throttle(now, start time.Time, named float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refresh(now)
+	if wait := l.learned.throttle(now, start, named); wait > 0 {
+		l.closed = now.Add(wait)
+	}
+	l.apply(now)
+}
+
+// refresh brings what was learned up to date. The caller holds l.mu.
+func (l *lane) refresh(now time.Time) {
+	if l.learned.known() {
+		l.learned.grow(now)
+		l.apply(now)
+	}
+}
+
+// apply makes the bucket of what was learned, or else told. The caller holds l.mu.
+func (l *lane) apply(now time.Time) {
+	limit := rate.Limit(l.learned.rate)
+	switch {
+	case limit == 0 && l.told == 0:
+		l.bucket = nil
+		return
+	case limit == 0 || l.told > 0 && l.told < limit:
+		limit = l.told
+	}
+	if l.bucket == nil {
+		l.bucket = rate.NewLimiter(limit, max(1, int(limit/10)))
+		l.bucket.AllowN(now, l.bucket.Burst())
+	}
+	if l.bucket.Limit() != limit {
+		l.bucket.SetLimitAt(now, limit)
+	}
+}
+
+// limit is what is enforced.
+func (l *lane) limit(now time.Time) Limit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refresh(now)
+	if l.bucket == nil {
+		return Limit{}
+	}
+	return Limit{float64(l.bucket.Limit()), l.bucket.Burst()}
+}
+
+// pace is how long another call would wait, and whether answers taught a limit.
+func (l *lane) pace(since, now time.Time) (time.Duration, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ahead := l.place(since)
+	return l.estimate(now, ahead), l.learned.known()
 }
 
 // enter reports whether a call may go at once.
 func (l *lane) enter(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.refresh(now)
 	return l.first == nil && l.take(now)
 }
 
 // take takes a token. The caller holds l.mu.
-func (l *lane) take(now time.Time) bool { return l.bucket == nil || l.bucket.AllowN(now, 1) }
+func (l *lane) take(now time.Time) bool {
+	return l.bucket == nil || !now.Before(l.closed) && l.bucket.AllowN(now, 1)
+}
 
-// queue waits for a turn and a token.
-func (l *lane) queue(ctx context.Context, key Key, deadline time.Time) error {
-	w, wait := l.join(deadline)
+// queue waits for a turn and a token, no longer than until the deadline of ctx or until another, which may be zero.
+func (l *lane) queue(ctx context.Context, key Key, since, deadline time.Time) error {
+	if d, ok := ctx.Deadline(); ok && (deadline.IsZero() || d.Before(deadline)) {
+		deadline = d
+	}
+	w, wait := l.join(since, deadline)
 	if w == nil {
 		return &LimitError{Key: key, Wait: wait}
 	}
@@ -176,34 +335,64 @@ func (l *lane) queue(ctx context.Context, key Key, deadline time.Time) error {
 	}
 }
 
-// join stands at the end of the queue, unless the turn would come at the deadline or later: then it returns no waiter, and
-// how long the wait would be.
-func (l *lane) join(deadline time.Time) (*waiter, time.Duration) {
+// join stands in the queue, unless the turn would come at the deadline or later: then it returns no waiter, and how long the
+// wait would be.
+func (l *lane) join(since, deadline time.Time) (*waiter, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	wait := l.estimate(now)
+	prev, ahead := l.place(since)
+	wait := l.estimate(now, ahead)
 	if !deadline.IsZero() && !now.Add(wait).Before(deadline) {
 		return nil, wait
 	}
-	w := &waiter{turn: make(chan struct{}), prev: l.last}
-	if l.last == nil {
-		l.first = w
-		close(w.turn)
-	} else {
-		l.last.next = w
-	}
-	l.last = w
+	w := &waiter{since: since, turn: make(chan struct{}), prev: prev}
 	l.length++
+	if prev == nil {
+		l.first, l.last = w, w
+		close(w.turn)
+		return w, wait
+	}
+	if w.next = prev.next; w.next == nil {
+		l.last = w
+	} else {
+		w.next.prev = w
+	}
+	prev.next = w
 	return w, wait
 }
 
-// estimate is how long the next in the queue waits for its token. The caller holds l.mu.
-func (l *lane) estimate(now time.Time) time.Duration {
+// place is behind whom a call stands that began at since, and how many are ahead of it. The first in the queue keeps its place.
+// The caller holds l.mu.
+func (l *lane) place(since time.Time) (prev *waiter, ahead int) {
+	if l.first == nil {
+		return nil, 0
+	}
+	if !since.Before(l.last.since) {
+		return l.last, l.length
+	}
+	prev, ahead = l.first, 1
+	for prev.next != nil && !since.Before(prev.next.since) {
+		prev, ahead = prev.next, ahead+1
+	}
+	return prev, ahead
+}
+
+// estimate is how long a call waits for its token with so many ahead. The caller holds l.mu.
+func (l *lane) estimate(now time.Time, ahead int) time.Duration {
 	if l.bucket == nil {
 		return 0
 	}
-	missing := float64(l.length+1) - l.bucket.TokensAt(now)
+	wait := l.tokens(now, ahead+1)
+	if l.learned.known() {
+		wait += wait / 5 // what was learned is used up by throttles too
+	}
+	return max(wait, l.closed.Sub(now))
+}
+
+// tokens is after how long there will be n.
+func (l *lane) tokens(now time.Time, n int) time.Duration {
+	missing := float64(n) - l.bucket.TokensAt(now)
 	return seconds(missing / float64(l.bucket.Limit()))
 }
 
@@ -212,11 +401,11 @@ func (l *lane) next() (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
+	l.refresh(now)
 	if l.take(now) {
 		return 0, true
 	}
-	missing := 1 - l.bucket.TokensAt(now)
-	return max(seconds(missing/float64(l.bucket.Limit())), 1), false
+	return max(l.tokens(now, 1), l.closed.Sub(now), 1), false
 }
 
 // leave takes w out of the queue and gives its turn to the one behind.

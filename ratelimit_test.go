@@ -184,3 +184,68 @@ func TestLimitErrorOnRetry(t *testing.T) {
 		}
 	})
 }
+
+// TestLearning goes from no limit to the server's, and back to none.
+func TestLearning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(tcretry.RateLimiter)
+		answered := func(class tcretry.Class, message string) tcretry.Attempt {
+			return tcretry.Attempt{Class: class, StatusCode: 200, Start: time.Now(), Envelope: tcretry.Envelope{Code: "RequestLimitExceeded", Message: message}}
+		}
+		for range 30 {
+			l.Wait(t.Context(), zones)
+		}
+		equal(t, "limits before", len(l.Limits()), 0)
+		l.Feedback(zones, answered(tcretry.Throttled, "您当前每秒请求 `31` 次，超过了每秒频率上限 `20`，请稍后重试。"))
+		if got := l.Limits()[zones].QPS; got < 19 || got > 20 {
+			t.Errorf("the limit is %v, want nearly 20", got)
+		}
+		if wait, ok := l.Pace(zones); !ok || wait < 0 || wait > time.Second {
+			t.Errorf("the pace is %v, %v", wait, ok)
+		}
+		start := time.Now()
+		for range 21 {
+			l.Wait(t.Context(), zones)
+		}
+		if took := time.Since(start); took < time.Second || took > 1200*time.Millisecond {
+			t.Errorf("21 calls took %v", took)
+		}
+		time.Sleep(time.Hour)
+		equal(t, "limits after an hour", len(l.Limits()), 0)
+	})
+}
+
+// TestWideLimits slows every action of an account and host when a code speaks of all of them.
+func TestWideLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(tcretry.RateLimiter)
+		l.Feedback(zones, tcretry.Attempt{Class: tcretry.Throttled, StatusCode: 200, Start: time.Now(), Envelope: tcretry.Envelope{
+			Code: "RequestLimitExceeded.UinLimitExceeded", Message: "Your current request times equals to `11` in a second, which exceeds the frequency limit `10` for a second.",
+		}})
+		start := time.Now()
+		for i := range 21 {
+			l.Wait(t.Context(), tcretry.Key{Account: zones.Account, Host: zones.Host, Action: fmt.Sprint(i)})
+		}
+		if took := time.Since(start); took < 1900*time.Millisecond {
+			t.Errorf("21 actions took %v", took)
+		}
+		start = time.Now()
+		for range 100 {
+			l.Wait(t.Context(), tcretry.Key{Account: "another", Host: zones.Host, Action: "x"})
+		}
+		equal(t, "time of another account", time.Since(start), 0*time.Second)
+		if _, ok := l.Limits()[tcretry.Key{Account: zones.Account, Host: zones.Host, Action: "*"}]; !ok {
+			t.Errorf("the limits are %v", l.Limits())
+		}
+	})
+}
+
+// TestFixedLearnsNothing from what the server says.
+func TestFixedLearnsNothing(t *testing.T) {
+	l := &tcretry.RateLimiter{Fixed: true}
+	l.Feedback(zones, tcretry.Attempt{Class: tcretry.Throttled, StatusCode: 200, Envelope: tcretry.Envelope{Message: "`21` `20`"}})
+	equal(t, "limits", len(l.Limits()), 0)
+	if _, ok := l.Pace(zones); ok {
+		t.Error("a fixed limiter claims to pace")
+	}
+}

@@ -129,6 +129,7 @@ type call struct {
 	req     *http.Request // the caller's; never written to
 	ctx     context.Context
 	key     Key
+	lane    *lane // of key, if the Limiter is a RateLimiter
 	payload payload
 	body
 	*failures // nil until the first
@@ -191,20 +192,24 @@ func (c *call) wait() error {
 		return nil
 	}
 	before := c.now
-	if err := c.waitFor(c.t.Limiter); err != nil {
+	if err := c.waitFor(c.limiter()); err != nil {
 		return err
 	}
 	c.attempt.Wait = c.now.Sub(before)
 	return nil
 }
 
-func (c *call) waitFor(l Limiter) error {
-	if l == nil {
-		l = &c.t.limiter
+func (c *call) limiter() Limiter {
+	if c.t.Limiter == nil {
+		return &c.t.limiter
 	}
+	return c.t.Limiter
+}
+
+func (c *call) waitFor(l Limiter) error {
 	if r, ok := l.(*RateLimiter); ok {
-		at, err := r.wait(c.ctx, c.key, c.now, c.deadline)
-		c.now = at
+		var err error
+		c.lane, c.now, err = r.wait(c.ctx, c.key, c.start, c.now, c.deadline)
 		return err
 	}
 	ctx := c.ctx
@@ -356,10 +361,11 @@ func (c *call) hopeless() bool {
 
 // feedback tells the limiter and the budget what became of the attempt.
 func (c *call) feedback() {
-	switch l := c.t.Limiter; {
-	case l == nil:
-		c.t.limiter.feedback(c.key, &c.attempt, c.now)
-	case l != NoLimit:
+	switch l := c.limiter().(type) {
+	case *RateLimiter:
+		l.feedback(c.lane, c.key, &c.attempt, c.now)
+	case noLimit:
+	default:
 		l.Feedback(c.key, c.attempt)
 	}
 	if c.attempt.Class == OK {
@@ -421,14 +427,13 @@ func (c *call) decide(resp *http.Response) {
 
 // pace is what the limiter says of a throttled call.
 func (c *call) pace() (time.Duration, bool) {
-	var l Limiter = &c.t.limiter
-	if c.t.Limiter != nil {
-		l = c.t.Limiter
-	}
-	if p, ok := l.(interface {
+	switch l := c.limiter().(type) {
+	case *RateLimiter:
+		return l.pace(c.key, c.start, c.now)
+	case interface {
 		Pace(Key) (time.Duration, bool)
-	}); ok {
-		return p.Pace(c.key)
+	}:
+		return l.Pace(c.key)
 	}
 	return 0, false
 }
