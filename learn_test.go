@@ -9,7 +9,7 @@ func TestNamedLimit(t *testing.T) {
 	for message, want := range map[string]float64{
 		"": 0,
 		"Your current request times equals to `11` in a second, which exceeds the frequency limit `10` for a second. Please reduce the frequency of calls.": 10,
-		"您当前每秒请求 `6` 次，超过了每秒频率上限 `5`，请稍后重试。": 5,
+		"您当前每秒请求 `6` 次，超过了每秒频率上限 `5`，请稍后重试。":                                                                                                                5,
 		"21 this second, 20 are allowed":        20,
 		"`10` of `20`":                          0, // the other way round: not what it says
 		"limit `20`":                            0,
