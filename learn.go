@@ -212,9 +212,10 @@ func (w *window1s) until(now time.Time, limit float64) time.Duration {
 	return 0
 }
 
-// namedLimit is the limit that the message of a throttled answer names, or zero: the second of its two numbers, of which the
-// first is how many requests there were.
-func namedLimit(message string) float64 {
+// NamedLimit returns how many calls a second the message of a throttled answer says that there may be, for a Limiter that
+// learns: the second of its two numbers, of which the first is how many there were. Zero: it names none. Messages may change,
+// and be wrong; what the server admits is what counts.
+func NamedLimit(message string) (qps float64) {
 	var numbers []int
 	for rest := message; ; {
 		begin := strings.IndexFunc(rest, isDigit)

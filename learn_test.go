@@ -18,7 +18,7 @@ func TestNamedLimit(t *testing.T) {
 		"`3000000` of `2000000`":                0,
 		"`21` times, the limit is `0` a second": 0,
 	} {
-		if got := namedLimit(message); got != want {
+		if got := NamedLimit(message); got != want {
 			t.Errorf("%q names %v, want %v", message, got, want)
 		}
 	}
@@ -28,7 +28,7 @@ func FuzzNamedLimit(f *testing.F) {
 	f.Add("`11` `10`")
 	f.Add("每秒 `6` 次 `5`")
 	f.Fuzz(func(t *testing.T, message string) {
-		if n := namedLimit(message); n < 0 || n > maxNamed || n != float64(int(n)) {
+		if n := NamedLimit(message); n < 0 || n > maxNamed || n != float64(int(n)) {
 			t.Errorf("%q names %v", message, n)
 		}
 	})

@@ -127,7 +127,7 @@ func (l *RateLimiter) feedback(own *lane, key Key, a *Attempt, now time.Time) {
 		l.wide.Store(true)
 		own = l.lane(key.wide())
 	}
-	own.throttle(now, a.Start, namedLimit(a.Message))
+	own.throttle(now, a.Start, NamedLimit(a.Message))
 }
 
 // Pace is how long the next call of key waits, and whether its limit was learned. See Limiter.
