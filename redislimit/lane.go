@@ -76,24 +76,24 @@ func (n *lane) slot(ctx context.Context) (time.Time, error) {
 	}
 }
 
-// lease takes slots for those who wait, in order of arrival, until nobody does. While the slots of one lease last, others come
-// to wait, so that the next lease is for several.
+// lease takes slots for those who wait, in order of arrival. While the slots last others come to wait, so that the next lease,
+// at the time of the last slot, is for several.
 func (n *lane) lease() {
-	for {
-		waiters, limit := n.next()
-		if len(waiters) == 0 {
-			return
-		}
-		interval := time.Duration(float64(time.Second) / limit)
-		first, ok := n.l.store.lease(n, interval, len(waiters))
-		if !ok {
-			first, interval = n.alone(interval, len(waiters))
-		}
-		for i, w := range waiters {
-			w.slot <- first.Add(time.Duration(i) * interval)
-		}
-		time.Sleep(time.Until(first.Add(time.Duration(len(waiters)-1) * interval)))
+	waiters, limit := n.next()
+	if len(waiters) == 0 {
+		return
 	}
+	interval := time.Duration(float64(time.Second) / limit)
+	first, ok := n.l.store.lease(n, interval, len(waiters))
+	if !ok {
+		first, interval = n.alone(interval, len(waiters))
+	}
+	last := first
+	for i, w := range waiters {
+		last = first.Add(time.Duration(i) * interval)
+		w.slot <- last
+	}
+	time.AfterFunc(time.Until(last), n.lease)
 }
 
 // next takes those who wait out of the queue. With nobody left the lease ends.
