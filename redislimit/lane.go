@@ -76,8 +76,8 @@ func (n *lane) slot(ctx context.Context) (time.Time, error) {
 	}
 }
 
-// lease takes slots for those who wait, in order of arrival. While the slots last others come to wait, so that the next lease,
-// at the time of the last slot, is for several.
+// lease takes slots for those who wait, in order of arrival. While the slots last others come to wait, so that the next lease is
+// for several; it is asked for in the middle between the last slot and the one that could follow.
 func (n *lane) lease() {
 	waiters, limit := n.next()
 	if len(waiters) == 0 {
@@ -88,12 +88,11 @@ func (n *lane) lease() {
 	if !ok {
 		first, interval = n.alone(interval, len(waiters))
 	}
-	last := first
 	for i, w := range waiters {
-		last = first.Add(time.Duration(i) * interval)
-		w.slot <- last
+		w.slot <- first.Add(time.Duration(i) * interval)
 	}
-	time.AfterFunc(time.Until(last), n.lease)
+	next := first.Add(time.Duration(len(waiters))*interval - interval/2)
+	time.AfterFunc(time.Until(next), n.lease)
 }
 
 // next takes those who wait out of the queue. With nobody left the lease ends.

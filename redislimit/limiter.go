@@ -47,11 +47,11 @@ const (
 	// forget is how long a learned limit is kept after the last throttle, and silence how long a process counts as one of
 	// those who share.
 	forget  = 5 * time.Minute
-	silence = 15 * time.Second
+	silence = 30 * time.Second
 	// recheck is how often a process looks whether another has learned a limit that it does not know, renew how often it looks
 	// whether one that it knows has changed, and retry how often it tries a Redis that is away.
 	recheck = time.Second
-	renew   = 5 * time.Second
+	renew   = 10 * time.Second
 	retry   = time.Second
 	// longestLease is how many slots are leased at most.
 	longestLease = 64
