@@ -1,6 +1,7 @@
 package tcretry
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -9,28 +10,45 @@ import (
 // An estimate is what answers have taught about the limit of one key. It has no clock and no lock of its own.
 //
 // It begins with the first throttled answer. Where the message names the limit, and as many were admitted as it says, that is
-// the limit. Where fewer were admitted, others share the limit, or the message is wrong; then the rate is found as TCP
-// finds it: it grows by the same amount each second, and shrinks by a share of the limit with each throttle, so that those
-// who share come to equal parts. Where more were admitted than the message says, it is not believed again. Left alone,
-// the rate is tried upwards: a little at first, then faster and faster, for the limit may have been raised.
+// the limit. Where more were admitted the message is wrong, and what was admitted is the limit. Where fewer were, others share
+// it, or the message is wrong; then the rate is found as TCP finds it: it grows by an amount and shrinks by a share of
+// itself, so that those who share come to equal parts.
 //
-// The constants come from the simulation in bench/limits, which says what was tried.
+// While calls wait and none is throttled, the rate is tried upwards: a little at first, then faster and faster, for the limit
+// may have been raised. Between two throttles the server had nothing to give away at the beginning nor at the end, so what
+// it admitted in between is what it admits: that measures a limit that no message names.
+//
+// The constants come from the simulation in bench/limits, whose README says what was tried.
 type estimate struct {
-	rate     float64   // calls a second that are sent now; zero: nothing is known, no limit
-	limit    float64   // what the server is believed to admit
-	base     float64   // rate after the last throttle
-	distrust bool      // the message was wrong
-	shared   bool      // less was admitted than the limit
-	cut      time.Time // when rate was last lowered; answers to what was sent before teach nothing new
-	learnt   time.Time // when limit was
-	grown    time.Time // until when rate has grown
+	rate   float64 // calls a second that are sent now; zero: nothing is known, no limit
+	limit  float64 // what the server is believed to admit
+	base   float64 // rate after the last throttle
+	named  float64 // what the messages say; zero: nothing
+	wrong  bool    // and it is not so
+	shared bool    // others take a part of the limit
+
+	blind  bool      // nothing was counted before the first throttle
+	first  bool      // there was one throttle only
+	seen   float64   // admitted around it
+	cut    time.Time // of the last throttle; answers to what was sent before teach nothing new
+	barren int       // throttles in a row without an admitted call between
+	met    int       // throttles in a row without trying for more
+	mark   time.Time // of the last measurement
+	passed float64   // admitted since
+	before float64   // what the last measurement of a shared limit brought
+
+	grown    time.Time     // until when rate has grown
+	pressed  time.Time     // when a call waited last
+	alone    time.Duration // how long calls waited since the last throttle
 	admitted window1s
 }
 
 const (
-	safety     = 0.98                    // of a limit that is known is used
-	growth     = 0.005                   // of the limit is added in a second
-	yield      = 0.05                    // of the limit is given up with a throttle
+	safety = 0.98  // of a limit that is known is used
+	growth = 0.005 // of the limit is added in a second, up to that
+	yield  = 0.05  // of a limit that is named is given up with a throttle
+	narrow = 0.9   // of a rate that nothing was measured of yet is kept after a throttle
+
 	patience   = 2600 * time.Millisecond // without a throttle before more is tried
 	waitCalls  = 8                       // at least without a throttle before more is tried
 	trial      = time.Second             // how long a little more is tried
@@ -39,11 +57,23 @@ const (
 	step       = 200 * time.Millisecond  // of trying more and more
 	faster     = 2.5                     // times more with each step
 
-	// Where a limit is shared, the rate grows in a second, and shrinks with a throttle, by shares of itself: who has more meets
-	// more throttles, so that all come to equal parts.
-	sharedGrowth = 0.04
+	// Where a limit is shared, the rate grows in a second by a share of itself and of the limit that is named, and a throttle
+	// leaves a share of it.
+	sharedGrowth = 0.02
+	namedGrowth  = 0.002
 	sharedYield  = 0.85
 	sharedWait   = 40 // calls without a throttle before more is tried
+
+	measurable      = 750 * time.Millisecond // the shortest time that is measured
+	measurableCalls = 4                      // the fewest calls that are
+	excess          = 0.1                    // of the limit, admitted beyond it, says that it was raised
+	metAlone        = 2                      // throttles without trying say that an unnamed limit is shared
+	metNamed        = 4                      // say that one that is named is wrong
+	steadyCalls     = 20                     // of which two measurements agree
+	steady          = 0.05                   // to this share, say that a shared limit is not, but wrong
+
+	firstPause = 100 * time.Millisecond // after two throttles without an admitted call between, doubled with each more
+	lastPause  = time.Second
 
 	oblivion = 5 * time.Minute // without a throttle or a call before all is forgotten
 	slowest  = 0.05            // calls a second, whatever the server says
@@ -52,84 +82,202 @@ const (
 // known reports whether there is a limit.
 func (e *estimate) known() bool { return e.rate > 0 }
 
-// admit counts an answer to a call that the server admitted.
-func (e *estimate) admit(now time.Time) { e.admitted.add(now) }
+// admit counts an answer at now to a call that was sent at start and admitted. It reports whether the rate is another.
+func (e *estimate) admit(now, start time.Time) bool {
+	e.admitted.add(now)
+	e.passed++
+	e.barren = 0
+	if !e.first || !start.Before(e.cut) {
+		return false
+	}
+	e.seen++ // it was on its way when the first throttle came
+	e.begin()
+	return true
+}
+
+// press says that a call has to wait.
+func (e *estimate) press(now time.Time) { e.pressed = now }
 
 // throttle learns from a refusal, whose message names a limit, or zero, of a call that was sent at start. It returns how long
 // nothing more will be admitted.
 func (e *estimate) throttle(now, start time.Time, named float64) time.Duration {
-	seen := e.admitted.count(now)
-	if named > 0 && seen > 1.2*named+1 && e.known() {
-		e.distrust = true
-	}
-	if e.distrust {
-		named = 0
-	}
-	if e.known() && start.Before(e.cut) && (named == 0 || named >= e.limit) {
+	if e.known() && start.Before(e.cut) && (named == 0 || named >= e.named) {
 		return 0
 	}
-	settled := e.known() && now.Sub(e.learnt) >= time.Second // the last second was sent at what was learned
-	if !e.known() || named > 0 && named != e.limit {
-		e.learnt = now
-	}
-	trying := e.rate > e.limit
-	switch {
-	case named > 0 && settled && seen < 0.7*named && named >= 2: // others have the rest, or the message is wrong
-		if !e.shared {
-			e.shared, e.rate = true, max(seen, 1)
-		}
-		e.limit = named
-		e.rate = min(e.rate*sharedYield, safety*named)
-	case named > 0 && e.limit == named && e.rate <= safety*named:
-		e.rate -= yield * named
-	case named > 0:
-		e.shared, e.limit, e.rate = false, named, safety*named
-	case e.known() && e.shared:
-		e.rate *= sharedYield
-	case e.known() && !trying: // others take some of it
-		e.limit *= 0.97
-		e.rate = min(e.rate, e.limit) * 0.9
-	case e.known(): // only what was admitted says what the limit is; while the rate grows that is less
-		e.limit = max(seen, e.rate/2)
-		e.rate = min(e.limit, e.rate) * 0.97
-	default:
-		e.limit = max(seen, 1)
-		e.rate = e.limit
+	seen := e.admitted.count(now)
+	e.barren++
+	if e.first = !e.known(); e.first {
+		e.seen, e.named = seen, named
+		e.mark, e.passed = now, 0
+		e.begin()
+	} else {
+		e.again(now, seen, named)
 	}
 	e.rate = max(e.rate, slowest)
-	e.base = e.rate
+	e.base, e.alone = e.rate, 0
 	e.cut, e.grown = now, now
-	if seen < e.limit {
-		return 0
+	return e.pause(now, seen)
+}
+
+// pause is how long to send nothing: until the last second has fewer calls than the limit, and while nothing is admitted.
+func (e *estimate) pause(now time.Time, seen float64) (wait time.Duration) {
+	if e.barren > 1 {
+		wait = min(firstPause<<min(e.barren-2, 8), lastPause)
 	}
-	wait := e.admitted.until(now, e.limit)
-	if e.learnt.Before(now.Add(wait)) {
-		e.learnt = now.Add(wait) // the next second tells nothing
+	if seen >= e.limit {
+		wait = max(wait, e.admitted.until(now, e.limit))
 	}
 	return wait
 }
 
-// grow raises the rate by what has passed since the last throttle.
+// begin learns from the first throttle.
+func (e *estimate) begin() {
+	e.wrong, e.shared = false, false
+	switch {
+	case e.blind && e.named > 0:
+		e.limit, e.rate = e.named, safety*e.named
+	case e.named == 0, e.seen > 1.05*e.named+1:
+		e.wrong = true
+		e.limit = max(e.seen, 1)
+		e.rate = safety * e.limit
+	case e.named >= 2 && e.seen < 0.7*e.named:
+		e.shared, e.limit = true, e.named
+		e.rate = sharedYield * max(e.seen, 1)
+	default:
+		e.limit, e.rate = e.named, safety*e.named
+	}
+	e.base = e.rate
+}
+
+// again learns from a later throttle, when so many were admitted in the last second.
+func (e *estimate) again(now time.Time, seen, named float64) {
+	span := now.Sub(e.mark)
+	measured := e.passed / span.Seconds()
+	more := e.tried()
+	trying := more > 0 && e.rate >= more
+	if named != e.named {
+		e.rename(named)
+	}
+	e.doubt(span, measured, seen, trying)
+	switch {
+	case e.shared && e.barren > 1: // the pause is enough
+	case e.shared:
+		e.share(seen, more)
+	case e.wrong:
+		e.measure(now, span, measured, seen, trying)
+	case e.limit != named || trying:
+		e.limit, e.rate, e.met = named, safety*named, 0
+	case named >= 2 && seen < 0.7*named && now.Sub(e.cut) >= time.Second:
+		e.shared, e.rate = true, sharedYield*max(seen, 1)
+	default:
+		e.rate = min(e.rate, safety*named) - yield*named
+	}
+	if trying || span >= measurable {
+		e.mark, e.passed = now, 0
+	}
+}
+
+// rename takes over what messages say from now on.
+func (e *estimate) rename(named float64) {
+	if e.shared && named > 0 && e.named > 0 {
+		e.rate *= named / e.named
+	}
+	e.named, e.wrong = named, named == 0
+	if e.shared && named > 0 {
+		e.limit = named
+	}
+}
+
+// doubt finds out whether the message is wrong: more was admitted than it says, by more than a second's calls; or always
+// less, whether they were shared or not.
+func (e *estimate) doubt(span time.Duration, measured, seen float64, trying bool) {
+	if e.wrong {
+		return
+	}
+	switch {
+	case span >= time.Second && e.passed-e.named > 1.1*e.named*span.Seconds(), seen > 2.2*e.named+1:
+		e.wrong = true
+	case e.shared:
+		if e.passed < steadyCalls || !trying && span < measurable {
+			return
+		}
+		if math.Abs(measured-e.before) <= steady*e.before {
+			e.wrong, e.shared, e.limit = true, false, max(seen, measured)
+		}
+		e.before = measured
+	case !trying:
+		if e.met++; e.met >= metNamed {
+			e.wrong, e.met, e.limit = true, 0, max(seen, measured)
+		}
+	}
+}
+
+// share gives way to others. More was tried, or zero.
+func (e *estimate) share(seen, more float64) {
+	switch {
+	case !e.wrong && seen >= 0.9*e.named:
+		e.shared, e.limit, e.rate = false, e.named, safety*e.named
+	case !e.wrong && more > 0:
+		e.rate = min(sharedYield*e.rate, max(seen, e.base), safety*e.named)
+	case !e.wrong:
+		e.rate = sharedYield * min(e.rate, safety*e.named)
+	case more > 1.5*e.base: // the others have gone
+		e.shared, e.limit = false, max(seen, e.rate/2)
+		e.rate = safety * e.limit
+	default:
+		e.rate *= sharedYield
+	}
+}
+
+// measure finds a limit that no message names.
+func (e *estimate) measure(now time.Time, span time.Duration, measured, seen float64, trying bool) {
+	if e.passed < measurableCalls || !trying && span < measurable {
+		e.rate *= narrow
+		e.limit = min(e.limit, e.rate/safety)
+		return
+	}
+	if trying && e.passed-e.limit*span.Seconds() > 2+excess*e.limit {
+		e.limit = max(measured, seen, e.rate/2)
+	} else {
+		e.limit = min(max(measured, seen), max(measured, e.limit))
+	}
+	switch {
+	case trying:
+		e.met = 0
+	case now.Sub(e.cut) > 2*measurable:
+		e.met++
+	}
+	e.rate = min(e.rate, safety*e.limit)
+	if e.met >= metAlone {
+		e.met, e.shared = 0, true
+		e.rate *= sharedYield
+	}
+}
+
+// grow raises the rate by what has passed, if calls wait.
 func (e *estimate) grow(now time.Time) {
 	if !e.known() || !now.After(e.grown) {
 		return
 	}
-	alone := now.Sub(e.cut)
 	if e.idle(now) {
-		*e = estimate{}
+		*e = estimate{blind: e.blind}
 		return
 	}
-	passed := now.Sub(e.grown).Seconds()
-	switch ceiling := safety * e.limit; {
-	case e.shared:
-		e.rate += sharedGrowth * e.rate * passed
-	case e.rate < ceiling:
-		e.rate = min(ceiling, e.rate+growth*e.limit*passed)
-	}
-	if rate := e.tried(alone); rate > e.rate {
-		e.rate = rate
-	}
+	passed := now.Sub(e.grown)
 	e.grown = now
+	if now.Sub(e.pressed) > max(time.Second, seconds(2/e.rate)) {
+		return
+	}
+	e.alone += passed
+	switch ceiling := safety * e.limit; {
+	case e.shared && e.wrong:
+		e.rate += sharedGrowth * e.rate * passed.Seconds()
+	case e.shared:
+		e.rate += (sharedGrowth*e.rate + namedGrowth*e.named) * passed.Seconds()
+	case e.rate < ceiling:
+		e.rate = min(ceiling, e.rate+growth*e.limit*passed.Seconds())
+	}
+	e.rate = max(e.rate, e.tried())
 }
 
 // idle reports whether nothing was learned or sent for long.
@@ -137,18 +285,20 @@ func (e *estimate) idle(now time.Time) bool {
 	return now.Sub(e.cut) > oblivion && now.Sub(e.admitted.latest) > oblivion
 }
 
-// tried is the rate that is tried after being left alone for so long. Where calls are few, they are what counts, not time.
-func (e *estimate) tried(alone time.Duration) float64 {
-	calls := time.Duration(float64(time.Second) / e.base)
-	wait, base := max(patience, waitCalls*calls), e.limit
+// tried is the rate that is tried after being left alone; zero: not yet. Where calls are few, they are what counts, not
+// time.
+func (e *estimate) tried() float64 {
+	call := seconds(1 / e.base)
+	wait, base := max(patience, waitCalls*call), e.limit
 	if e.shared {
-		wait, base = max(patience, sharedWait*calls), e.base
+		wait, base = max(patience, sharedWait*call), e.base
 	}
-	if alone -= wait; alone < 0 {
+	alone := e.alone - wait
+	if alone < 0 {
 		return 0
 	}
 	more := little
-	for alone -= max(trial, trialCalls*calls); alone > 0 && more < 1e6; alone -= max(step, calls) {
+	for alone -= max(trial, trialCalls*call); alone > 0 && more < 1e6; alone -= max(step, call) {
 		more *= faster
 	}
 	return base * (1 + more)

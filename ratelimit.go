@@ -117,9 +117,9 @@ func (l *RateLimiter) feedback(own *lane, key Key, a *Attempt, now time.Time) {
 		return
 	}
 	if a.Class != Throttled {
-		own.admit(now)
+		own.admit(now, a.Start)
 		if l.wide.Load() {
-			l.lane(key.wide()).admit(now)
+			l.lane(key.wide()).admit(now, a.Start)
 		}
 		return
 	}
@@ -181,7 +181,9 @@ func isWide(code string) bool {
 func (l *RateLimiter) lane(key Key) *lane {
 	lane := l.lanes.get(key, l.MaxKeys)
 	lane.init.Do(func() {
-		if key.Action != allActions {
+		if key.Action == allActions {
+			lane.learned.blind = true
+		} else {
 			lane.set(l.limit(key))
 		}
 	})
@@ -229,11 +231,13 @@ func (l *lane) set(limit Limit) {
 	}
 }
 
-// admit counts an answer that was not throttled.
-func (l *lane) admit(now time.Time) {
+// admit counts an answer to what was sent at start that was not throttled.
+func (l *lane) admit(now, start time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.learned.admit(now)
+	if l.learned.admit(now, start) {
+		l.apply(now)
+	}
 }
 
 // throttle learns from an answer that was.
@@ -298,7 +302,11 @@ func (l *lane) enter(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refresh(now)
-	return l.first == nil && l.take(now)
+	if l.first == nil && l.take(now) {
+		return true
+	}
+	l.learned.press(now)
+	return false
 }
 
 // take takes a token. The caller holds l.mu.
@@ -401,6 +409,7 @@ func (l *lane) next() (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
+	l.learned.press(now)
 	l.refresh(now)
 	if l.take(now) {
 		return 0, true

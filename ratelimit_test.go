@@ -192,8 +192,9 @@ func TestLearning(t *testing.T) {
 		answered := func(class tcretry.Class, message string) tcretry.Attempt {
 			return tcretry.Attempt{Class: class, StatusCode: 200, Start: time.Now(), Envelope: tcretry.Envelope{Code: "RequestLimitExceeded", Message: message}}
 		}
-		for range 30 {
+		for range 20 {
 			l.Wait(t.Context(), zones)
+			l.Feedback(zones, answered(tcretry.OK, ""))
 		}
 		equal(t, "limits before", len(l.Limits()), 0)
 		l.Feedback(zones, answered(tcretry.Throttled, "您当前每秒请求 `31` 次，超过了每秒频率上限 `20`，请稍后重试。"))
@@ -203,11 +204,11 @@ func TestLearning(t *testing.T) {
 		if wait, ok := l.Pace(zones); !ok || wait < 0 || wait > time.Second {
 			t.Errorf("the pace is %v, %v", wait, ok)
 		}
-		start := time.Now()
+		start := time.Now() // a second until the server admits more, then the limit
 		for range 21 {
 			l.Wait(t.Context(), zones)
 		}
-		if took := time.Since(start); took < time.Second || took > 1200*time.Millisecond {
+		if took := time.Since(start); took < 2*time.Second || took > 2200*time.Millisecond {
 			t.Errorf("21 calls took %v", took)
 		}
 		time.Sleep(time.Hour)
@@ -226,7 +227,7 @@ func TestWideLimits(t *testing.T) {
 		for i := range 21 {
 			l.Wait(t.Context(), tcretry.Key{Account: zones.Account, Host: zones.Host, Action: fmt.Sprint(i)})
 		}
-		if took := time.Since(start); took < 1900*time.Millisecond {
+		if took := time.Since(start); took < 1900*time.Millisecond || took > 2300*time.Millisecond {
 			t.Errorf("21 actions took %v", took)
 		}
 		start = time.Now()

@@ -19,6 +19,8 @@ type Limit struct {
 	Window bool
 	// Language is the wording of the message. Zero: English.
 	Language Language
+	// Says is the limit that the message names, for a message that is wrong. Zero: QPS.
+	Says float64
 	// Code is the error code of a refusal. Empty: RequestLimitExceeded.
 	Code string
 }
@@ -60,7 +62,11 @@ func (l Limit) refuse(times int) Answer {
 	if code == "" {
 		code = "RequestLimitExceeded"
 	}
-	return Error(code, l.Language.message(times, strconv.FormatFloat(l.QPS, 'f', -1, 64)))
+	says := l.QPS
+	if l.Says > 0 {
+		says = l.Says
+	}
+	return Error(code, l.Language.message(max(times, int(says)+1), strconv.FormatFloat(says, 'f', -1, 64)))
 }
 
 func (l Limit) burst() float64 {

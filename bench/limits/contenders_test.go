@@ -162,11 +162,7 @@ func TestContenders(t *testing.T) {
 		}
 		fmt.Fprintf(w, "%s\ttime/ideal\tfailed\tsent/success\tp50\tp99\tcapacity used\n", kind)
 		for _, c := range contenders {
-			var r result
-			inBubble(t, func(t *testing.T) {
-				r = newWorld(limit, 1).run(c, load{processes: 1, workers: 50, calls: 1000})
-			})
-			ideal := (1000. - 20) / 20
+			r := simulate(t, limit, 1, c, load{processes: 1, workers: 50, calls: 1000})
 			used := math.Min(float64(r.succeeded()-20)/(20*r.took.Seconds()), 1)
 			fmt.Fprintf(w, "%s\t%.2f\t%d\t%.2f\t%.2fs\t%.2fs\t%.2f\n", c.name, r.took.Seconds()/ideal, r.failed+r.refused, r.perSuccess(), r.quantile(0.5).Seconds(), r.quantile(0.99).Seconds(), used)
 		}

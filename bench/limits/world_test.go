@@ -230,3 +230,9 @@ var told = contender{"x/time/rate, told the limit", func(base http.RoundTripper,
 }}
 
 func inBubble(t *testing.T, f func(t *testing.T)) { synctest.Test(t, f) }
+
+// simulate drives a new world by c.
+func simulate(t *testing.T, limit tctest.Limit, seed uint64, c contender, l load) (r result) {
+	inBubble(t, func(t *testing.T) { r = newWorld(limit, seed).run(c, l) })
+	return r
+}
