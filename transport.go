@@ -9,6 +9,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -66,6 +67,7 @@ func (t *Transport) roundTrip(base http.RoundTripper, req *http.Request) (*http.
 	if err != nil {
 		return nil, err
 	}
+	defer c.end()
 	for {
 		if err := c.wait(); err != nil {
 			return c.refused(err)
@@ -121,7 +123,7 @@ func (t *Transport) base() http.RoundTripper {
 	return t.Base
 }
 
-// A call is the state of one RoundTrip. It lives as long as the body of the response.
+// A call is the state of one RoundTrip. It is used again by another when that ends: what outlives it is the response's body.
 type call struct {
 	t       *Transport
 	base    http.RoundTripper
@@ -131,11 +133,13 @@ type call struct {
 	key     Key
 	lane    *lane // of key, if the Limiter is a RateLimiter
 	payload payload
-	body
-	*failures // nil until the first
-	start     time.Time
-	now       time.Time // of the latest step
-	trace     *trace    // of the latest attempt; nil: none
+	start   time.Time
+	now     time.Time // of the latest step
+	attempt Attempt
+	trace   *trace             // of the latest attempt; nil: none
+	cancel  context.CancelFunc // of the latest attempt; nil: none
+	body    *body              // of its response; nil: none
+	failures
 }
 
 // failures is what a call remembers from one attempt to the next.
@@ -148,13 +152,17 @@ type failures struct {
 	held      *http.Response // of the attempt before, if it can still be returned
 }
 
+var calls = sync.Pool{New: func() any { return new(call) }}
+
 // begin reads whose call req is and takes its body.
 func (t *Transport) begin(base http.RoundTripper, req *http.Request) (*call, error) {
-	c := &call{t: t, base: base, req: req, ctx: req.Context(), start: time.Now()}
+	c := calls.Get().(*call)
+	c.t, c.base, c.req, c.ctx, c.start = t, base, req, req.Context(), time.Now()
 	c.policy, c.now = t.policy(c.ctx), c.start
 	retry := c.policy.maxAttempts()+c.policy.maxThrottles() > 1
 	var err error
 	if c.payload, err = newPayload(req, retry, t.Signer != nil && !unsignedPayload(req)); err != nil {
+		c.end()
 		return nil, err
 	}
 	c.attempt.Call = newCall(req, c.form)
@@ -165,6 +173,11 @@ func (t *Transport) begin(base http.RoundTripper, req *http.Request) (*call, err
 	}
 	c.key = c.attempt.key()
 	return c, nil
+}
+
+func (c *call) end() {
+	*c = call{}
+	calls.Put(c)
 }
 
 // form is the body's, if it can be read without spending it.
@@ -336,11 +349,12 @@ func (c *call) judge(resp *http.Response, err error) {
 	a := &c.attempt
 	a.Envelope, a.StatusCode, a.Err, a.Class = Envelope{}, 0, err, Unknown
 	a.Delay, a.Final, a.Stop = 0, false, 0
+	c.body = nil
 	if resp != nil {
 		a.StatusCode = resp.StatusCode
 		if hasBody(resp) {
-			a.Envelope = c.peek(resp)
-			a.Err = c.failure()
+			c.body, a.Envelope = peek(resp, c.cancel, c.observed())
+			a.Err = c.body.broken()
 		} else {
 			a.RequestID = headerRequestID(resp)
 			if resp.StatusCode != http.StatusSwitchingProtocols {
@@ -351,6 +365,18 @@ func (c *call) judge(resp *http.Response, err error) {
 	c.now = time.Now()
 	a.Latency = c.now.Sub(a.Start)
 	a.Class = verdict(c.t.Classify, *a, a.Err != nil && c.hopeless())
+}
+
+// observed reports whether somebody may ask for all of a success.
+func (c *call) observed() bool {
+	return c.attempt.Number > 1 || c.t.OnAttempt != nil || c.t.Classify != nil || c.t.Limiter != nil
+}
+
+// stop ends the attempt's timeout, for there is no body that does.
+func (c *call) stop() {
+	if c.cancel != nil {
+		c.cancel()
+	}
 }
 
 // hopeless reports whether the network's error is one that no further try can heal.
@@ -369,11 +395,7 @@ func (c *call) feedback() {
 		l.Feedback(c.key, c.attempt)
 	}
 	if c.attempt.Class == OK {
-		retries := 0
-		if c.failures != nil {
-			retries = c.retries
-		}
-		c.budget().earn(c.key, retries)
+		c.budget().earn(c.key, c.retries)
 	}
 }
 
@@ -390,9 +412,6 @@ func (c *call) decide(resp *http.Response) {
 	if a.Class == OK {
 		a.Final, a.Stop = true, Succeeded
 		return
-	}
-	if c.failures == nil {
-		c.failures = new(failures)
 	}
 	switch a.Class {
 	case Throttled:
@@ -487,6 +506,9 @@ func (c *call) result(resp *http.Response, err error) (*http.Response, error) {
 		resp.Body.Close()
 	}
 	if err == nil {
+		if c.body != nil {
+			c.body.remember(&c.attempt)
+		}
 		return resp, nil
 	}
 	var r *refusal
@@ -505,7 +527,7 @@ func (c *call) keep(resp *http.Response, err error) {
 		err = c.attempt.asError()
 	}
 	c.last, c.held = err, nil
-	if resp != nil && (resp.Body != &c.body || c.detach()) {
+	if resp != nil && (c.body == nil || c.body.detach()) {
 		c.held = resp
 	}
 }
@@ -519,7 +541,7 @@ func (c *call) sleep() error {
 
 // forget lets the response of the attempt before go, for there will be another.
 func (c *call) forget() {
-	if c.failures != nil && c.held != nil {
+	if c.held != nil {
 		c.held.Body.Close()
 		c.held = nil
 	}
@@ -529,16 +551,16 @@ func (c *call) forget() {
 // one and time was all that was missing.
 func (c *call) refused(err error) (*http.Response, error) {
 	c.payload.close()
-	if c.failures != nil && c.held != nil && c.ctx.Err() == nil {
+	if c.held != nil && c.ctx.Err() == nil {
 		c.attempt.Final, c.attempt.Stop = true, DeadlineNear
-		return c.held, nil
+		return c.result(c.held, nil)
 	}
 	return nil, c.interrupted(err)
 }
 
 // interrupted is err joined with the failure before it.
 func (c *call) interrupted(err error) error {
-	if c.failures == nil || c.last == nil {
+	if c.last == nil {
 		return err
 	}
 	c.forget()
