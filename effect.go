@@ -80,12 +80,12 @@ var (
 	verbs   = sync.OnceValue(func() catalogue { return newCatalogue(verbsTSV, effectNames[:]) })
 )
 
-// leading returns what the catalogue says of the longest beginning of name that ends before an upper-case letter or with
-// name.
+// leading returns what the catalogue says of the longest beginning of name that ends before an upper-case letter or a digit,
+// or with name.
 func (c catalogue) leading(name string) (entry, string, bool) {
 	for end := min(len(name), c.longest); end > 0; end-- {
 		if end < len(name) {
-			if next, _ := utf8.DecodeRuneInString(name[end:]); !unicode.IsUpper(next) {
+			if next, _ := utf8.DecodeRuneInString(name[end:]); !unicode.IsUpper(next) && !unicode.IsDigit(next) {
 				continue
 			}
 		}

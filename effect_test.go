@@ -47,6 +47,7 @@ func TestActionEffect(t *testing.T) {
 		{"cpdp", "QueryMemberTransaction", tcretry.Unsafe, "QueryMemberTransaction"},
 		{"essbasic", "ChannelDescribeEmployees", tcretry.Safe, "ChannelDescribe*"},
 		{"ocr", "IDCardOCR", tcretry.Safe, "*OCR"},
+		{"csxg", "Describe5GInstances", tcretry.Safe, "Describe*"},
 		{"", "Describes", tcretry.Unsafe, ""},
 		{"", "describeInstances", tcretry.Unsafe, ""},
 		{"", "Frobnicate", tcretry.Unsafe, ""},
