@@ -37,7 +37,7 @@ func CheckRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 		a.Method = methodOf(err)
 	}
 	if a.Class == Unknown {
-		a.Class = verdict(nil, a, false)
+		a.Class = verdict(nil, &a, false)
 	}
 	return p.retries(a.Class) &&
 		retryAfter(resp, time.Now()) <= p.maxDelay() &&

@@ -142,7 +142,6 @@ func peek(resp *http.Response, cancel context.CancelFunc, wanted bool) (*body, E
 		return b, Envelope{RequestID: headerRequestID(resp)}
 	}
 	b.head = windows.Get().(*window)
-	b.head.scanner = scanner{}
 	switch {
 	case how == compressed:
 		b.fill((*body).scanGzip)
@@ -154,6 +153,7 @@ func peek(resp *http.Response, cancel context.CancelFunc, wanted bool) (*body, E
 		b.fill((*body).scan)
 	}
 	e, _ := b.head.scanner.envelope()
+	b.head.scanner = scanner{}
 	if b.n == 0 {
 		b.release()
 	}
@@ -163,10 +163,10 @@ func peek(resp *http.Response, cancel context.CancelFunc, wanted bool) (*body, E
 	return b, e
 }
 
-// innocent reports whether a document cannot hold an error, as most do not: it names none of the members that are one. That is
-// many times faster to see than what it does hold.
+// innocent reports whether a document is an envelope that cannot hold an error, as most are: it names none. That is many times
+// faster to see than what it does hold.
 func innocent(document []byte) bool {
-	return !bytes.Contains(document, []byte(`Error"`)) && bytes.IndexByte(document, '\\') < 0 && !bytes.Contains(document, []byte(`"code`))
+	return bytes.HasPrefix(document, []byte(`{"Response":{`)) && bytes.IndexByte(document, '\\') < 0 && !bytes.Contains(document, []byte(`Error"`))
 }
 
 // headerRequestID is the RequestId of an answer without an envelope: a stream's, or a gateway's.
@@ -277,7 +277,7 @@ func attemptOf(resp *http.Response) (Attempt, error) {
 		}
 		defer func() { b.remember(&a) }()
 	}
-	a.Class = verdict(nil, a, false)
+	a.Class = verdict(nil, &a, false)
 	return a, nil
 }
 

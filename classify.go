@@ -49,9 +49,9 @@ func (c Class) Retryable() bool { return c == Throttled || c == Transient || c =
 
 // verdict is the chain of opinions about an attempt: the first that is not Unknown decides. After a network error hopeless
 // says that no further try can succeed, because the caller's context is over or the request is malformed.
-func verdict(first func(Attempt) Class, a Attempt, hopeless bool) Class {
+func verdict(first func(Attempt) Class, a *Attempt, hopeless bool) Class {
 	if first != nil {
-		if c := first(a); c != Unknown {
+		if c := first(*a); c != Unknown {
 			return c
 		}
 	}

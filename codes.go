@@ -2,6 +2,7 @@ package tcretry
 
 import (
 	_ "embed"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -52,16 +53,17 @@ var codes = sync.OnceValue(func() catalogue {
 
 // A catalogue is a table of names and what they mean, for every service or for one.
 type catalogue struct {
-	entries map[catalogueKey]entry
-	longest int // bytes of the longest name
+	entries map[string][]entry // by name, that for every service last
+	longest int                // bytes of the longest name
 }
 
 type catalogueKey struct{ service, name string }
 
-// An entry is what a name means: a Class or an Effect, and why.
+// An entry is what a name means to a service: a Class or an Effect, and why.
 type entry struct {
-	value  uint8
-	reason string
+	service string // empty: every one
+	value   uint8
+	reason  string
 }
 
 // newCatalogue reads lines of name, value, service and reason, separated by tabs. The values are words' indices. It panics on
@@ -71,14 +73,14 @@ func newCatalogue(tsv string, words []string) catalogue {
 	for i, word := range words {
 		values[word] = uint8(i)
 	}
-	c := catalogue{entries: make(map[catalogueKey]entry, strings.Count(tsv, "\n"))}
+	c := catalogue{entries: make(map[string][]entry, strings.Count(tsv, "\n"))}
 	for line := range strings.Lines(tsv) {
 		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		value, ok := values[fields[1]]
 		if !ok || len(fields) != 4 {
 			panic("tcretry: malformed catalogue line: " + line)
 		}
-		c.entries[catalogueKey{fields[2], fields[0]}] = entry{value, fields[3]}
+		c.entries[fields[0]] = slices.Insert(c.entries[fields[0]], 0, entry{fields[2], value, fields[3]})
 		c.longest = max(c.longest, len(fields[0]))
 	}
 	return c
@@ -92,10 +94,8 @@ func (c catalogue) lookUp(service, name string) (entry, catalogueKey, bool) {
 		name = strings.TrimSuffix(name, ".")
 	}
 	for {
-		for _, key := range [...]catalogueKey{{service, name}, {"", name}} {
-			if e, ok := c.entries[key]; ok {
-				return e, key, true
-			}
+		if e, ok := c.of(service, name); ok {
+			return e, catalogueKey{e.service, name}, true
 		}
 		dot := strings.LastIndexByte(name, '.')
 		if dot < 0 {
@@ -103,4 +103,14 @@ func (c catalogue) lookUp(service, name string) (entry, catalogueKey, bool) {
 		}
 		name = name[:dot]
 	}
+}
+
+// of returns what name itself means to service.
+func (c catalogue) of(service, name string) (entry, bool) {
+	for _, e := range c.entries[name] {
+		if e.service == service || e.service == "" {
+			return e, true
+		}
+	}
+	return entry{}, false
 }

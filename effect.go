@@ -61,7 +61,7 @@ func actionEffect(service, action string) (entry, catalogueKey, string) {
 	}
 	for _, ending := range [...]string{"OCR", "Embedding"} {
 		if strings.HasSuffix(action, ending) {
-			return entry{uint8(Safe), "computes without state"}, catalogueKey{name: ending}, "*%s"
+			return entry{value: uint8(Safe), reason: "computes without state"}, catalogueKey{name: ending}, "*%s"
 		}
 	}
 	if e, verb, ok := verbs().leading(action); ok {
@@ -84,16 +84,23 @@ var (
 // or with name.
 func (c catalogue) leading(name string) (entry, string, bool) {
 	for end := min(len(name), c.longest); end > 0; end-- {
-		if end < len(name) {
-			if next, _ := utf8.DecodeRuneInString(name[end:]); !unicode.IsUpper(next) && !unicode.IsDigit(next) {
-				continue
-			}
+		if end < len(name) && !beginsWord(name[end:]) {
+			continue
 		}
-		if e, ok := c.entries[catalogueKey{name: name[:end]}]; ok {
+		if e, ok := c.of("", name[:end]); ok {
 			return e, name[:end], true
 		}
 	}
 	return entry{}, "", false
+}
+
+// beginsWord reports whether the first letter of text is in upper case, or a digit.
+func beginsWord(text string) bool {
+	if c := text[0]; c < utf8.RuneSelf {
+		return 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+	}
+	r, _ := utf8.DecodeRuneInString(text)
+	return unicode.IsUpper(r) || unicode.IsDigit(r)
 }
 
 // methodEffect is the effect of a request without an action.

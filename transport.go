@@ -139,17 +139,18 @@ type call struct {
 	trace   *trace             // of the latest attempt; nil: none
 	cancel  context.CancelFunc // of the latest attempt; nil: none
 	body    *body              // of its response; nil: none
-	failures
-}
 
-// failures is what a call remembers from one attempt to the next.
-type failures struct {
 	throttles int
 	renewals  int
-	retries   int // paid from the budget
-	backoffs  [len(classNames)]backoff.BackOff
-	last      error          // of the attempt before
-	held      *http.Response // of the attempt before, if it can still be returned
+	retries   int   // paid from the budget
+	past      *past // nil before the first retry
+}
+
+// A past is what a call remembers from one attempt to the next.
+type past struct {
+	backoffs [len(classNames)]backoff.BackOff
+	last     error          // of the attempt before
+	held     *http.Response // of the attempt before, if it can still be returned
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
@@ -364,7 +365,7 @@ func (c *call) judge(resp *http.Response, err error) {
 	}
 	c.now = time.Now()
 	a.Latency = c.now.Sub(a.Start)
-	a.Class = verdict(c.t.Classify, *a, a.Err != nil && c.hopeless())
+	a.Class = verdict(c.t.Classify, a, a.Err != nil && c.hopeless())
 }
 
 // observed reports whether somebody may ask for all of a success.
@@ -383,6 +384,14 @@ func (c *call) stop() {
 func (c *call) hopeless() bool {
 	var r *refusal
 	return c.ctx.Err() != nil || errors.As(c.attempt.Err, &r) || unsendable(c.req)
+}
+
+// before is what is remembered of earlier attempts.
+func (c *call) before() *past {
+	if c.past == nil {
+		c.past = new(past)
+	}
+	return c.past
 }
 
 // feedback tells the limiter and the budget what became of the attempt.
@@ -459,11 +468,12 @@ func (c *call) pace() (time.Duration, bool) {
 
 // nextBackoff is how long the policy waits after a failure of this class.
 func (c *call) nextBackoff() time.Duration {
-	class := min(int(c.attempt.Class), len(c.backoffs)-1)
-	if c.backoffs[class] == nil {
-		c.backoffs[class] = c.policy.newBackoff(c.attempt.Class)
+	backoffs := &c.before().backoffs
+	class := min(int(c.attempt.Class), len(backoffs)-1)
+	if backoffs[class] == nil {
+		backoffs[class] = c.policy.newBackoff(c.attempt.Class)
 	}
-	return c.backoffs[class].NextBackOff()
+	return backoffs[class].NextBackOff()
 }
 
 func (c *call) spend() bool {
@@ -526,9 +536,10 @@ func (c *call) keep(resp *http.Response, err error) {
 	if err == nil {
 		err = c.attempt.asError()
 	}
-	c.last, c.held = err, nil
+	past := c.before()
+	past.last, past.held = err, nil
 	if resp != nil && (c.body == nil || c.body.detach()) {
-		c.held = resp
+		past.held = resp
 	}
 }
 
@@ -541,9 +552,9 @@ func (c *call) sleep() error {
 
 // forget lets the response of the attempt before go, for there will be another.
 func (c *call) forget() {
-	if c.held != nil {
-		c.held.Body.Close()
-		c.held = nil
+	if c.past != nil && c.past.held != nil {
+		c.past.held.Body.Close()
+		c.past.held = nil
 	}
 }
 
@@ -551,20 +562,20 @@ func (c *call) forget() {
 // one and time was all that was missing.
 func (c *call) refused(err error) (*http.Response, error) {
 	c.payload.close()
-	if c.held != nil && c.ctx.Err() == nil {
+	if c.past != nil && c.past.held != nil && c.ctx.Err() == nil {
 		c.attempt.Final, c.attempt.Stop = true, DeadlineNear
-		return c.result(c.held, nil)
+		return c.result(c.past.held, nil)
 	}
 	return nil, c.interrupted(err)
 }
 
 // interrupted is err joined with the failure before it.
 func (c *call) interrupted(err error) error {
-	if c.last == nil {
+	if c.past == nil || c.past.last == nil {
 		return err
 	}
 	c.forget()
-	return &interruption{err, c.last}
+	return &interruption{err, c.past.last}
 }
 
 // hasBody reports whether resp has a body that may be wrapped: that of a 101 belongs to another protocol.
