@@ -26,8 +26,9 @@ const (
 
 // A window is the head of a response's body, and what is read in it.
 type window struct {
-	bytes   [windowSize]byte
-	scanner scanner
+	bytes    [windowSize]byte
+	scanner  scanner
+	envelope Envelope // of a compressed body
 }
 
 var windows = sync.Pool{New: func() any { return new(window) }}
@@ -152,8 +153,11 @@ func peek(resp *http.Response, cancel context.CancelFunc, wanted bool) (*body, E
 	default:
 		b.fill((*body).scan)
 	}
-	e, _ := b.head.scanner.envelope()
-	b.head.scanner = scanner{}
+	e := b.head.envelope
+	if how == plain {
+		e, _ = b.head.scanner.envelope(b.head.bytes[:b.n])
+	}
+	b.head.scanner, b.head.envelope = scanner{}, Envelope{}
 	if b.n == 0 {
 		b.release()
 	}
@@ -227,6 +231,7 @@ func (b *body) scanGzip() bool {
 	}
 	n, _ := io.ReadFull(&z.reader, z.out[:])
 	b.head.scanner.scan(z.out[:n])
+	b.head.envelope, _ = b.head.scanner.envelope(z.out[:n])
 	return b.head.scanner.done || n == windowSize
 }
 

@@ -2,7 +2,9 @@ package tcretry
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
+	"math/bits"
 	"strings"
 	"unicode/utf8"
 )
@@ -30,7 +32,7 @@ func (e Envelope) Failed() bool { return e.Code != "" || e.Message != "" }
 func ParseEnvelope(body []byte) (Envelope, bool) {
 	var s scanner
 	s.scan(body)
-	return s.envelope()
+	return s.envelope(body)
 }
 
 // byteOrderMark is what some gateways put in front of a document.
@@ -40,10 +42,10 @@ const byteOrderMark = "\xef\xbb\xbf"
 // where a document is valid it finds what encoding/json finds, and what it says of another is what the valid part says.
 // Of a member that comes twice the last one counts, unless the scanner knew enough before.
 type scanner struct {
-	env    Envelope
-	number string // the numeric code of an old envelope
-	pos    int    // what is before it need not be looked at again
-	skip   int    // brackets open inside a value of no interest
+	found        // of the envelope
+	number token // the numeric code of an old envelope
+	pos    int   // what is before it need not be looked at again
+	skip   int   // brackets open inside a value of no interest
 	level  level
 	expect expect
 	key    member // whose value comes next
@@ -87,23 +89,69 @@ const (
 	message
 )
 
-// envelope is what was found so far.
-func (s *scanner) envelope() (Envelope, bool) {
-	if s.isEnv {
-		return s.env, true
+// A token is where a string, quotes included, or a number stands in the document. The zero value stands nowhere.
+type token struct{ from, to int }
+
+// found is where the parts of the envelope stand.
+type found struct{ code, message, id token }
+
+// envelope is what was found so far in b.
+func (s *scanner) envelope(b []byte) (Envelope, bool) {
+	f := s.found
+	if !s.isEnv {
+		switch string(b[s.number.from:s.number.to]) {
+		case "":
+			return Envelope{}, false
+		case "0":
+			return Envelope{}, true
+		}
+		if f.code.to == 0 || b[f.code.from] == '"' && f.code.to-f.code.from == 2 {
+			f.code = s.number
+		}
 	}
-	switch s.number {
-	case "":
-		return Envelope{}, false
-	case "0":
-		return Envelope{}, true
-	}
-	e := s.env
-	if e.Code == "" {
-		e.Code = s.number
-	}
-	return e, true
+	return f.envelope(b), true
 }
+
+// envelope copies the parts out of b, at once if they are near to one another and stand there as they are.
+func (f found) envelope(b []byte) Envelope {
+	low, high := len(b), 0
+	for _, t := range [...]token{f.code, f.message, f.id} {
+		if t.to > 0 {
+			low, high = min(low, t.from), max(high, t.to)
+		}
+	}
+	if low > high {
+		return Envelope{}
+	}
+	if part := b[low:high]; len(part) <= nearby && bytes.IndexByte(part, '\\') < 0 && utf8.Valid(part) {
+		whole := string(part)
+		return Envelope{Code: f.code.in(whole, low), Message: f.message.in(whole, low), RequestID: f.id.in(whole, low)}
+	}
+	return Envelope{Code: f.code.text(b), Message: f.message.text(b), RequestID: f.id.text(b)}
+}
+
+// in is the token's text within a copy of the document that begins at low.
+func (t token) in(whole string, low int) string {
+	if t.to == 0 {
+		return ""
+	}
+	text := whole[t.from-low : t.to-low]
+	if text[0] == '"' {
+		text = text[1 : len(text)-1]
+	}
+	return text
+}
+
+// text is a copy of the token's text.
+func (t token) text(b []byte) string {
+	if t.to == 0 || b[t.from] != '"' {
+		return string(b[t.from:t.to])
+	}
+	return unquote(b[t.from:t.to])
+}
+
+// nearby is how far apart the parts of an envelope may be to be copied at once, with what stands between.
+const nearby = 512
 
 // scan goes on in b, which begins with what it was given the last time. A token that b cuts off waits for more.
 func (s *scanner) scan(b []byte) {
@@ -114,6 +162,7 @@ func (s *scanner) scan(b []byte) {
 		if bytes.HasPrefix(b, []byte(byteOrderMark)) {
 			s.pos = len(byteOrderMark)
 		}
+		s.usual(b)
 	}
 	for !s.done {
 		if s.skip > 0 {
@@ -131,6 +180,16 @@ func (s *scanner) scan(b []byte) {
 	}
 }
 
+// usual goes at once to where the errors of the service begin.
+func (s *scanner) usual(b []byte) {
+	if bytes.HasPrefix(b, []byte(usual)) {
+		s.pos, s.isEnv = len(usual), true
+		s.level, s.expect = inError, expectFirstKey
+	}
+}
+
+const usual = `{"Response":{"Error":{`
+
 // token takes the token that begins with c at s.pos. False: it is cut off.
 func (s *scanner) token(b []byte, c byte) bool {
 	switch {
@@ -147,8 +206,8 @@ func (s *scanner) token(b []byte, c byte) bool {
 		if end < 0 {
 			return false
 		}
-		s.key, s.expect = s.memberOf(b[s.pos:end]), expectColon
-		s.pos = end
+		s.key = s.memberOf(b[s.pos:end])
+		s.goOn(b, end, ':', expectValue, expectColon)
 		return true
 	default:
 		s.done = true // malformed
@@ -156,6 +215,14 @@ func (s *scanner) token(b []byte, c byte) bool {
 	}
 	s.pos++
 	return true
+}
+
+// goOn goes to end, and behind c if that stands there, as it mostly does.
+func (s *scanner) goOn(b []byte, end int, c byte, behind, before expect) {
+	s.pos, s.expect = end, before
+	if end < len(b) && b[end] == c {
+		s.pos, s.expect = end+1, behind
+	}
 }
 
 // value takes the value of s.key, or the document itself.
@@ -173,8 +240,8 @@ func (s *scanner) value(b []byte, c byte) bool {
 		if end < 0 {
 			return false
 		}
-		s.text(b[s.pos:end])
-		s.pos, s.expect = end, expectComma
+		s.text(token{s.pos, end})
+		s.goOn(b, end, ',', expectKey, expectComma)
 	default:
 		end := s.pos
 		for end < len(b) && isScalar(b[end]) {
@@ -183,7 +250,7 @@ func (s *scanner) value(b []byte, c byte) bool {
 		if end == len(b) && end > s.pos {
 			return false
 		}
-		s.scalar(b[s.pos:end])
+		s.scalar(b, token{s.pos, end})
 		s.done = s.done || end == s.pos
 		s.pos, s.expect = end, expectComma
 	}
@@ -197,10 +264,10 @@ func (s *scanner) openObject() {
 		s.level = inDocument
 	case s.key == response:
 		s.level, s.isEnv = inResponse, true
-		s.env, s.number = Envelope{}, ""
+		s.found, s.number = found{}, token{}
 	case s.key == failure:
 		s.level = inError
-		s.env.Code, s.env.Message = "", ""
+		s.code, s.message = token{}, token{}
 	default:
 		s.skip, s.expect = 1, expectComma
 	}
@@ -209,17 +276,22 @@ func (s *scanner) openObject() {
 // closeObject leaves the innermost object. After Response there is nothing to learn, nor after an Error if its
 // RequestId came first.
 func (s *scanner) closeObject() {
-	s.done = s.level != inError || s.env.RequestID != ""
+	s.done = s.level != inError || s.id.to > 0
 	s.level--
 	s.expect = expectComma
 }
 
 // memberOf is the member that key, in quotes, names in the open object.
 func (s *scanner) memberOf(key []byte) member {
-	if bytes.IndexByte(key, '\\') >= 0 {
-		key = []byte(`"` + unquote(key) + `"`)
+	m := s.level.member(key)
+	if m == other && bytes.IndexByte(key, '\\') >= 0 {
+		return s.level.member([]byte(`"` + unquote(key) + `"`))
 	}
-	switch s.level {
+	return m
+}
+
+func (l level) member(key []byte) member {
+	switch l {
 	case inDocument:
 		switch string(key) {
 		case `"Response"`:
@@ -250,76 +322,111 @@ func (s *scanner) memberOf(key []byte) member {
 }
 
 // text takes a string as the value of s.key. An Error that is a string is a message without a code.
-func (s *scanner) text(token []byte) {
+func (s *scanner) text(t token) {
 	switch s.key {
 	case other, response, legacyCode:
 		s.done = s.done || s.level == outside
 	case requestID:
-		s.env.RequestID = unquote(token)
+		s.id = t
 	case code, legacyDesc:
-		s.env.Code = unquote(token)
+		s.code = t
 	case message, legacyMessage, failure:
-		s.env.Message = unquote(token)
+		s.message = t
 	}
 }
 
 // scalar takes a number, true, false or null as the value of s.key. A code may be a number.
-func (s *scanner) scalar(token []byte) {
+func (s *scanner) scalar(b []byte, t token) {
 	if s.level == outside {
 		s.done = true
 	}
-	if len(token) == 0 || token[0] != '-' && (token[0] < '0' || token[0] > '9') {
+	if t.from == t.to || b[t.from] != '-' && (b[t.from] < '0' || b[t.from] > '9') {
 		return
 	}
 	switch s.key {
 	case code:
-		s.env.Code = string(token)
+		s.code = t
 	case legacyCode:
-		s.number = string(token)
+		s.number = t
 	}
 }
 
 // skipNested goes to the end of a value of no interest, without recursion: how deep it nests costs nothing. False:
 // there is more of it to come.
 func (s *scanner) skipNested(b []byte) bool {
+	skip := s.skip
 	for i := s.pos; i < len(b); i++ {
-		switch b[i] {
-		case '"':
+		switch structural[b[i]] {
+		case quote:
 			end := stringEnd(b, i)
 			if end < 0 {
-				s.pos = i
+				s.pos, s.skip = i, skip
 				return false
 			}
 			i = end - 1
-		case '{', '[':
-			s.skip++
-		case '}', ']':
-			if s.skip--; s.skip == 0 {
-				s.pos = i + 1
+		case opening:
+			skip++
+		case closing:
+			if skip--; skip == 0 {
+				s.pos, s.skip = i+1, 0
 				return true
 			}
 		}
 	}
-	s.pos = len(b)
+	s.pos, s.skip = len(b), skip
 	return false
 }
 
-// stringEnd is the index behind the string that begins at i. Negative: it is cut off.
+// structural says of each byte what it does to the depth of a value outside of strings.
+var structural = [256]uint8{'"': quote, '{': opening, '[': opening, '}': closing, ']': closing}
+
+const (
+	quote uint8 = iota + 1
+	opening
+	closing
+)
+
+// stringEnd is the index behind the string that begins at i. Negative: it is cut off. Most strings are short, and found eight
+// bytes at a time; the others by what the machine does best.
 func stringEnd(b []byte, i int) int {
-	for end := i + 1; ; end++ {
-		n := bytes.IndexByte(b[end:], '"')
+	i++
+	for short := i + shortString; i+8 <= len(b) && i < short; {
+		hit := quoteOrSlash(binary.LittleEndian.Uint64(b[i:]))
+		if hit == 8 {
+			i += 8
+			continue
+		}
+		i += hit + 1
+		if b[i-1] == '"' {
+			return i
+		}
+		i++ // what is escaped
+	}
+	for i < len(b) {
+		n := bytes.IndexByte(b[i:], '"')
 		if n < 0 {
 			return -1
 		}
-		end += n
+		end := i + n
 		slashes := end
-		for b[slashes-1] == '\\' {
+		for slashes > i && b[slashes-1] == '\\' {
 			slashes--
 		}
+		i = end + 1
 		if (end-slashes)%2 == 0 {
-			return end + 1
+			return i
 		}
 	}
+	return -1
+}
+
+const shortString = 32
+
+// quoteOrSlash is the index of the first byte of eight that is a quote or a backslash. Eight: there is none.
+func quoteOrSlash(eight uint64) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	q, s := eight^ones*'"', eight^ones*'\\'
+	return bits.TrailingZeros64(((q-ones)&^q|(s-ones)&^s)&tops) / 8
 }
 
 // unquote is the text of a string. What encoding/json does not take is returned as it is.
