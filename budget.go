@@ -50,7 +50,7 @@ func (b *Budget) spend(key Key) bool {
 	if b == NoBudget {
 		return true
 	}
-	a := b.spent.get(key, 0)
+	a := b.spent.get(key, 0, func(*account) {})
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.missing+b.cost() > b.capacity() {

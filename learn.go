@@ -40,7 +40,7 @@ type estimate struct {
 	grown    time.Time     // until when rate has grown
 	pressed  time.Time     // when a call waited last
 	alone    time.Duration // how long calls waited since the last throttle
-	admitted window1s
+	admitted *window1s     // counts what was, before the first throttle too
 }
 
 const (
@@ -79,12 +79,11 @@ const (
 	slowest  = 0.05            // calls a second, whatever the server says
 )
 
-// known reports whether there is a limit.
+// known reports whether there was a throttle.
 func (e *estimate) known() bool { return e.rate > 0 }
 
-// admit counts an answer at now to a call that was sent at start and admitted. It reports whether the rate is another.
-func (e *estimate) admit(now, start time.Time) bool {
-	e.admitted.add(now)
+// admit counts an answer to a call that was sent at start and admitted. It reports whether the rate is another.
+func (e *estimate) admit(start time.Time) bool {
 	e.passed++
 	e.barren = 0
 	if !e.first || !start.Before(e.cut) {
@@ -94,9 +93,6 @@ func (e *estimate) admit(now, start time.Time) bool {
 	e.begin()
 	return true
 }
-
-// press says that a call has to wait.
-func (e *estimate) press(now time.Time) { e.pressed = now }
 
 // throttle learns from a refusal, whose message names a limit, or zero, of a call that was sent at start. It returns how long
 // nothing more will be admitted.
@@ -256,11 +252,7 @@ func (e *estimate) measure(now time.Time, span time.Duration, measured, seen flo
 
 // grow raises the rate by what has passed, if calls wait.
 func (e *estimate) grow(now time.Time) {
-	if !e.known() || !now.After(e.grown) {
-		return
-	}
-	if e.idle(now) {
-		*e = estimate{blind: e.blind}
+	if !now.After(e.grown) {
 		return
 	}
 	passed := now.Sub(e.grown)
@@ -282,7 +274,7 @@ func (e *estimate) grow(now time.Time) {
 
 // idle reports whether nothing was learned or sent for long.
 func (e *estimate) idle(now time.Time) bool {
-	return now.Sub(e.cut) > oblivion && now.Sub(e.admitted.latest) > oblivion
+	return now.Sub(e.cut) > oblivion && e.admitted.age(now) > oblivion
 }
 
 // tried is the rate that is tried after being left alone; zero: not yet. Where calls are few, they are what counts, not
@@ -306,8 +298,7 @@ func (e *estimate) tried() float64 {
 
 // A window1s counts events of the last second, in slots.
 type window1s struct {
-	latest time.Time // event
-	slot   int64     // of latest
+	slot   int64 // the latest
 	counts [slots + 1]uint16
 }
 
@@ -318,7 +309,6 @@ const (
 
 func (w *window1s) add(now time.Time) {
 	w.turn(now)
-	w.latest = now
 	if c := &w.counts[w.slot%(slots+1)]; *c < 1<<16-1 {
 		*c++
 	}
@@ -335,6 +325,11 @@ func (w *window1s) turn(now time.Time) {
 		w.slot = slot
 		w.counts[slot%(slots+1)] = 0
 	}
+}
+
+// age is how long ago the latest event was, or the latest count.
+func (w *window1s) age(now time.Time) time.Duration {
+	return time.Duration(now.UnixNano() - w.slot*int64(slotTime))
 }
 
 // count is how many there were.

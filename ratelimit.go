@@ -123,11 +123,12 @@ func (l *RateLimiter) feedback(own *lane, key Key, a *Attempt, now time.Time) {
 		}
 		return
 	}
-	if isWide(a.Code) {
+	wide := isWide(a.Code)
+	if wide {
 		l.wide.Store(true)
 		own = l.lane(key.wide())
 	}
-	own.throttle(now, a.Start, NamedLimit(a.Message))
+	own.throttle(now, a.Start, NamedLimit(a.Message), wide)
 }
 
 // Pace is how long the next call of key waits, and whether its limit was learned. See Limiter.
@@ -179,15 +180,11 @@ func isWide(code string) bool {
 }
 
 func (l *RateLimiter) lane(key Key) *lane {
-	lane := l.lanes.get(key, l.MaxKeys)
-	lane.init.Do(func() {
-		if key.Action == allActions {
-			lane.learned.blind = true
-		} else {
+	return l.lanes.get(key, l.MaxKeys, func(lane *lane) {
+		if key.Action != allActions {
 			lane.set(l.limit(key))
 		}
 	})
-	return lane
 }
 
 // limit is what the fields say of key.
@@ -202,19 +199,23 @@ func (l *RateLimiter) limit(key Key) Limit {
 }
 
 // A lane is the queue of one key. Only the first in the queue waits for a token, the others for their turn: so a limit that
-// changes holds for all of them.
+// changes holds for all of them. Most keys never meet a limit: theirs is small, and lets calls go without a lock. Where nobody
+// waits and nothing was learned, the bucket's own lock is enough.
 type lane struct {
-	init sync.Once
-
-	mu      sync.Mutex
-	bucket  *rate.Limiter // nil: no limit
-	told    rate.Limit    // by the fields; zero: none
-	learned estimate
-	closed  time.Time // until when nothing is admitted
-	first   *waiter
-	last    *waiter
-	length  int
+	mu       sync.Mutex
+	busy     atomic.Bool                  // calls wait, or something was learned
+	length   int32                        // of the queue
+	bucket   atomic.Pointer[rate.Limiter] // nil: no limit
+	told     rate.Limit                   // by the fields; zero: none
+	learned  *estimate                    // nil: nothing
+	admitted window1s
+	closed   time.Time // until when nothing is admitted
+	first    *waiter
+	last     *waiter
 }
+
+// settle is called when the queue or what was learned is another. The caller holds l.mu.
+func (l *lane) settle() { l.busy.Store(l.first != nil || l.learned != nil) }
 
 // A waiter is a call in the queue.
 type waiter struct {
@@ -227,7 +228,7 @@ type waiter struct {
 func (l *lane) set(limit Limit) {
 	if !limit.unlimited() {
 		l.told = rate.Limit(limit.QPS)
-		l.bucket = rate.NewLimiter(l.told, max(limit.Burst, 1))
+		l.bucket.Store(rate.NewLimiter(l.told, max(limit.Burst, 1)))
 	}
 }
 
@@ -235,16 +236,21 @@ func (l *lane) set(limit Limit) {
 func (l *lane) admit(now, start time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.learned.admit(now, start) {
+	l.admitted.add(now)
+	if l.learned != nil && l.learned.admit(start) {
 		l.apply(now)
 	}
 }
 
-// throttle learns from an answer that was.
-func (l *lane) throttle(now, start time.Time, named float64) {
+// throttle learns from an answer that was. A lane of all actions is blind: it counted nothing before.
+func (l *lane) throttle(now, start time.Time, named float64, blind bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refresh(now)
+	if l.learned == nil {
+		l.learned = &estimate{blind: blind, admitted: &l.admitted}
+		l.settle()
+	}
 	if wait := l.learned.throttle(now, start, named); wait > 0 {
 		l.closed = now.Add(wait)
 	}
@@ -253,28 +259,46 @@ func (l *lane) throttle(now, start time.Time, named float64) {
 
 // refresh brings what was learned up to date. The caller holds l.mu.
 func (l *lane) refresh(now time.Time) {
-	if l.learned.known() {
+	if l.learned == nil {
+		return
+	}
+	if l.learned.idle(now) {
+		l.learned = nil
+		l.settle()
+	} else {
 		l.learned.grow(now)
-		l.apply(now)
+	}
+	l.apply(now)
+}
+
+// press says that a call has to wait. The caller holds l.mu.
+func (l *lane) press(now time.Time) {
+	if l.learned != nil {
+		l.learned.pressed = now
 	}
 }
 
 // apply makes the bucket of what was learned, or else told. The caller holds l.mu.
 func (l *lane) apply(now time.Time) {
-	limit := rate.Limit(l.learned.rate)
+	var limit rate.Limit
+	if l.learned != nil {
+		limit = rate.Limit(l.learned.rate)
+	}
 	switch {
 	case limit == 0 && l.told == 0:
-		l.bucket = nil
+		l.bucket.Store(nil)
 		return
 	case limit == 0 || l.told > 0 && l.told < limit:
 		limit = l.told
 	}
-	if l.bucket == nil {
-		l.bucket = rate.NewLimiter(limit, max(1, int(limit/10)))
-		l.bucket.AllowN(now, l.bucket.Burst())
+	bucket := l.bucket.Load()
+	if bucket == nil {
+		bucket = rate.NewLimiter(limit, max(1, int(limit/10)))
+		bucket.AllowN(now, bucket.Burst())
+		l.bucket.Store(bucket)
 	}
-	if l.bucket.Limit() != limit {
-		l.bucket.SetLimitAt(now, limit)
+	if bucket.Limit() != limit {
+		bucket.SetLimitAt(now, limit)
 	}
 }
 
@@ -283,10 +307,11 @@ func (l *lane) limit(now time.Time) Limit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refresh(now)
-	if l.bucket == nil {
+	bucket := l.bucket.Load()
+	if bucket == nil {
 		return Limit{}
 	}
-	return Limit{float64(l.bucket.Limit()), l.bucket.Burst()}
+	return Limit{float64(bucket.Limit()), bucket.Burst()}
 }
 
 // pace is how long another call would wait, and whether answers taught a limit.
@@ -294,24 +319,28 @@ func (l *lane) pace(since, now time.Time) (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, ahead := l.place(since)
-	return l.estimate(now, ahead), l.learned.known()
+	return l.estimate(now, ahead), l.learned != nil
 }
 
 // enter reports whether a call may go at once.
 func (l *lane) enter(now time.Time) bool {
+	if bucket := l.bucket.Load(); bucket == nil || !l.busy.Load() && bucket.AllowN(now, 1) {
+		return true
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refresh(now)
 	if l.first == nil && l.take(now) {
 		return true
 	}
-	l.learned.press(now)
+	l.press(now)
 	return false
 }
 
 // take takes a token. The caller holds l.mu.
 func (l *lane) take(now time.Time) bool {
-	return l.bucket == nil || !now.Before(l.closed) && l.bucket.AllowN(now, 1)
+	bucket := l.bucket.Load()
+	return bucket == nil || !now.Before(l.closed) && bucket.AllowN(now, 1)
 }
 
 // queue waits for a turn and a token, no longer than until the deadline of ctx or until another, which may be zero.
@@ -358,6 +387,7 @@ func (l *lane) join(since, deadline time.Time) (*waiter, time.Duration) {
 	l.length++
 	if prev == nil {
 		l.first, l.last = w, w
+		l.settle()
 		close(w.turn)
 		return w, wait
 	}
@@ -377,7 +407,7 @@ func (l *lane) place(since time.Time) (prev *waiter, ahead int) {
 		return nil, 0
 	}
 	if !since.Before(l.last.since) {
-		return l.last, l.length
+		return l.last, int(l.length)
 	}
 	prev, ahead = l.first, 1
 	for prev.next != nil && !since.Before(prev.next.since) {
@@ -388,11 +418,11 @@ func (l *lane) place(since time.Time) (prev *waiter, ahead int) {
 
 // estimate is how long a call waits for its token with so many ahead. The caller holds l.mu.
 func (l *lane) estimate(now time.Time, ahead int) time.Duration {
-	if l.bucket == nil {
+	if l.bucket.Load() == nil {
 		return 0
 	}
 	wait := l.tokens(now, ahead+1)
-	if l.learned.known() {
+	if l.learned != nil {
 		wait += wait / 5 // what was learned is used up by throttles too
 	}
 	return max(wait, l.closed.Sub(now))
@@ -400,8 +430,9 @@ func (l *lane) estimate(now time.Time, ahead int) time.Duration {
 
 // tokens is after how long there will be n.
 func (l *lane) tokens(now time.Time, n int) time.Duration {
-	missing := float64(n) - l.bucket.TokensAt(now)
-	return seconds(missing / float64(l.bucket.Limit()))
+	bucket := l.bucket.Load()
+	missing := float64(n) - bucket.TokensAt(now)
+	return seconds(missing / float64(bucket.Limit()))
 }
 
 // next takes a token for the first in the queue, or says when there may be one.
@@ -409,7 +440,7 @@ func (l *lane) next() (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	l.learned.press(now)
+	l.press(now)
 	l.refresh(now)
 	if l.take(now) {
 		return 0, true
@@ -432,6 +463,7 @@ func (l *lane) leave(w *waiter) {
 		return
 	}
 	l.first = w.next
+	l.settle()
 	if l.first != nil {
 		close(l.first.turn)
 	}

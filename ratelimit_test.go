@@ -250,3 +250,70 @@ func TestFixedLearnsNothing(t *testing.T) {
 		t.Error("a fixed limiter claims to pace")
 	}
 }
+
+// TestWaitAllocatesNothing for a key that is known, whether it is limited or not.
+func TestWaitAllocatesNothing(t *testing.T) {
+	throttled := func(code string) tcretry.Attempt {
+		return tcretry.Attempt{Class: tcretry.Throttled, StatusCode: 200, Start: time.Now(), Envelope: tcretry.Envelope{
+			Code: code, Message: "Your current request times equals to `900001` in a second, which exceeds the frequency limit `900000` for a second.",
+		}}
+	}
+	plenty := tcretry.Limit{QPS: 1e6, Burst: 1e6}
+	tests := []struct {
+		name   string
+		limit  tcretry.RateLimiter
+		answer tcretry.Attempt
+	}{
+		{"unlimited", tcretry.RateLimiter{}, tcretry.Attempt{Class: tcretry.OK, StatusCode: 200}},
+		{"told", tcretry.RateLimiter{Default: plenty, Fixed: true}, tcretry.Attempt{Class: tcretry.OK, StatusCode: 200}},
+		{"told by name", tcretry.RateLimiter{Actions: map[string]tcretry.Limit{"cvm/DescribeZones": plenty}}, tcretry.Attempt{Class: tcretry.OK, StatusCode: 200}},
+		{"learned of the account", tcretry.RateLimiter{}, throttled("RequestLimitExceeded.UinLimitExceeded")},
+	}
+	for i := range tests {
+		test := &tests[i]
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, other := t.Context(), zones
+				other.Action = "DescribeImages"
+				test.limit.Wait(ctx, zones)
+				test.limit.Wait(ctx, other)
+				test.limit.Feedback(zones, test.answer)
+				time.Sleep(10 * time.Second) // for tokens, of which a learned limit has enough for a tenth of a second
+				equal(t, "allocations", testing.AllocsPerRun(100, func() {
+					test.limit.Wait(ctx, zones)
+					test.limit.Wait(ctx, other)
+				}), 0.)
+				answer := tcretry.Attempt{Class: tcretry.OK, StatusCode: 200}
+				equal(t, "allocations of Feedback", testing.AllocsPerRun(100, func() { test.limit.Feedback(zones, answer) }), 0.)
+			})
+		})
+	}
+}
+
+// TestForgetting makes a told limit hold again when a learned one is forgotten, and learning begin anew after that.
+func TestForgetting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &tcretry.RateLimiter{Default: tcretry.Limit{QPS: 100}}
+		throttled := func(limit int) {
+			l.Feedback(zones, tcretry.Attempt{Class: tcretry.Throttled, StatusCode: 200, Start: time.Now(), Envelope: tcretry.Envelope{
+				Message: fmt.Sprintf("Your current request times equals to `%d` in a second, which exceeds the frequency limit `%d` for a second.", limit+1, limit),
+			}})
+		}
+		fill := func(n int) {
+			for range n {
+				l.Feedback(zones, tcretry.Attempt{Class: tcretry.OK, StatusCode: 200, Start: time.Now()})
+			}
+		}
+		for _, limit := range []int{20, 40} {
+			l.Wait(t.Context(), zones)
+			equal(t, "limit that is told", l.Limits()[zones].QPS, 100.)
+			fill(limit)
+			throttled(limit)
+			if got := l.Limits()[zones].QPS; got < 0.95*float64(limit) || got > float64(limit) {
+				t.Errorf("the limit is %v, want nearly %d", got, limit)
+			}
+			time.Sleep(6 * time.Minute)
+		}
+		equal(t, "limit at last", l.Limits()[zones].QPS, 100.)
+	})
+}
