@@ -9,6 +9,7 @@ require (
 	github.com/hashicorp/go-retryablehttp v0.7.8
 	github.com/tcretry/tcretry v0.0.0
 	github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common v1.3.210
+	golang.org/x/time v0.15.0
 )
 
 require (
@@ -19,7 +20,6 @@ require (
 	github.com/influxdata/tdigest v0.0.1 // indirect
 	go.uber.org/multierr v1.10.0 // indirect
 	go.uber.org/zap v1.28.0 // indirect
-	golang.org/x/time v0.15.0 // indirect
 )
 
 replace github.com/tcretry/tcretry => ../
