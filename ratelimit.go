@@ -212,6 +212,23 @@ type lane struct {
 	closed   time.Time // until when nothing is admitted
 	first    *waiter
 	last     *waiter
+	effect   atomic.Pointer[knownEffect] // nil: nobody asked
+}
+
+// A knownEffect is what ActionEffect says of a lane's action: with the lane at hand it need not be looked up again.
+type knownEffect struct {
+	service string
+	Effect
+}
+
+// effectOf is ActionEffect of the key's action as service uses it.
+func (l *lane) effectOf(service, action string) Effect {
+	known := l.effect.Load()
+	if known == nil || known.service != service {
+		known = &knownEffect{strings.Clone(service), ActionEffect(service, action)}
+		l.effect.Store(known)
+	}
+	return known.Effect
 }
 
 // settle is called when the queue or what was learned is another. The caller holds l.mu.

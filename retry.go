@@ -116,17 +116,20 @@ func (p *RetryPolicy) retries(c Class) bool {
 	return slices.Contains(p.Classes, c)
 }
 
-// effect is what a repetition of the call does.
-func (p *RetryPolicy) effect(c *Call) Effect {
+// effect is what a repetition of the call does. Its lane may be nil.
+func (p *RetryPolicy) effect(c *Call, l *lane) Effect {
 	if p.Effect != nil {
 		if e, known := p.Effect(*c); known {
 			return e
 		}
 	}
-	if c.Action == "" {
+	switch {
+	case c.Action == "":
 		return methodEffect(c.Method)
+	case l == nil:
+		return ActionEffect(c.Service, c.Action)
 	}
-	return ActionEffect(c.Service, c.Action)
+	return l.effectOf(c.Service, c.Action)
 }
 
 // repeatable reports whether req may be sent again without being done twice, after an attempt a that is not a success.
@@ -140,7 +143,7 @@ func (p *RetryPolicy) repeatable(a *Attempt, neverLeft bool, req *http.Request, 
 	case a.Class == Conflict:
 		return true // refused because of another operation, before this one began
 	}
-	effect, answered := p.effect(&a.Call), a.Err == nil
+	effect, answered := p.effect(&a.Call, nil), a.Err == nil
 	if effect == Safe || answered && (effect == Idempotent || a.Action == "") {
 		return true
 	}
