@@ -160,6 +160,7 @@ func (s *scanner) token(b []byte, c byte) bool {
 
 // value takes the value of s.key, or the document itself.
 func (s *scanner) value(b []byte, c byte) bool {
+	s.forget()
 	switch c {
 	case '{':
 		s.pos++
@@ -190,6 +191,22 @@ func (s *scanner) value(b []byte, c byte) bool {
 	return true
 }
 
+// forget drops what an earlier member of the same name said, of whichever type it was.
+func (s *scanner) forget() {
+	switch s.key {
+	case requestID:
+		s.env.RequestID = ""
+	case failure:
+		s.env.Code, s.env.Message = "", ""
+	case code, legacyDesc:
+		s.env.Code = ""
+	case message, legacyMessage:
+		s.env.Message = ""
+	case legacyCode:
+		s.number = ""
+	}
+}
+
 func (s *scanner) openObject() {
 	s.expect = expectFirstKey
 	switch {
@@ -200,7 +217,6 @@ func (s *scanner) openObject() {
 		s.env, s.number = Envelope{}, ""
 	case s.key == failure:
 		s.level = inError
-		s.env.Code, s.env.Message = "", ""
 	default:
 		s.skip, s.expect = 1, expectComma
 	}
