@@ -140,7 +140,7 @@ func (b *body) peek(resp *http.Response) Envelope {
 		if how == plain {
 			b.fill((*body).scan)
 		} else {
-			b.fill((*body).scanGzip)
+			b.fillGzip()
 		}
 		if b.n == 0 {
 			b.release()
@@ -200,8 +200,23 @@ type gunzip struct {
 
 var gunzips = sync.Pool{New: func() any { return new(gunzip) }}
 
-// scanGzip is scan for a compressed body. The decompressor cannot go on after an early end, so it starts again with every
-// piece that arrives; most heads are one piece.
+// fillGzip is fill for a compressed body. The decompressor cannot go on after an early end: it starts again, but only when there
+// is twice as much as the last time, or all, so that a body in small pieces costs no more than twice one in a piece.
+func (b *body) fillGzip() {
+	tried := 0
+	b.fill(func(b *body) bool {
+		if b.n < 2*tried {
+			return false
+		}
+		tried = b.n
+		return b.scanGzip()
+	})
+	if b.n > tried {
+		b.scanGzip()
+	}
+}
+
+// scanGzip is scan for a compressed body.
 func (b *body) scanGzip() bool {
 	z := gunzips.Get().(*gunzip)
 	defer gunzips.Put(z)

@@ -43,6 +43,7 @@ type scanner struct {
 	env    Envelope
 	number string // the numeric code of an old envelope
 	pos    int    // what is before it need not be looked at again
+	seen   int    // how much of the string that begins at pos was looked at, if it is cut off
 	skip   int    // brackets open inside a value of no interest
 	level  level
 	expect expect
@@ -143,7 +144,7 @@ func (s *scanner) token(b []byte, c byte) bool {
 	case c == '}' && (s.expect == expectComma || s.expect == expectFirstKey):
 		s.closeObject()
 	case c == '"' && (s.expect == expectKey || s.expect == expectFirstKey):
-		end := stringEnd(b, s.pos)
+		end := s.stringEnd(b, s.pos)
 		if end < 0 {
 			return false
 		}
@@ -170,7 +171,7 @@ func (s *scanner) value(b []byte, c byte) bool {
 		s.skip, s.expect = 1, expectComma
 		s.done = s.level == outside
 	case '"':
-		end := stringEnd(b, s.pos)
+		end := s.stringEnd(b, s.pos)
 		if end < 0 {
 			return false
 		}
@@ -301,7 +302,7 @@ func (s *scanner) skipNested(b []byte) bool {
 	for i := s.pos; i < len(b); i++ {
 		switch b[i] {
 		case '"':
-			end := stringEnd(b, i)
+			end := s.stringEnd(b, i)
 			if end < 0 {
 				s.pos = i
 				return false
@@ -320,11 +321,12 @@ func (s *scanner) skipNested(b []byte) bool {
 	return false
 }
 
-// stringEnd is the index behind the string that begins at i. Negative: it is cut off.
-func stringEnd(b []byte, i int) int {
-	for end := i + 1; ; end++ {
+// stringEnd is the index behind the string that begins at i. Negative: it is cut off, and looked for further on the next time.
+func (s *scanner) stringEnd(b []byte, i int) int {
+	for end := max(i+1, s.seen); ; end++ {
 		n := bytes.IndexByte(b[end:], '"')
 		if n < 0 {
+			s.seen = len(b)
 			return -1
 		}
 		end += n
