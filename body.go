@@ -147,11 +147,17 @@ func (b *body) peek(resp *http.Response) Envelope {
 		}
 	}
 	e, _ := b.scanner.envelope()
+	if b.scanner.inError() && !e.Failed() && b.failure() == nil {
+		e.Message = cutOff
+	}
 	if e.RequestID == "" {
 		e.RequestID = headerRequestID(resp)
 	}
 	return e
 }
+
+// cutOff is the message of an error of which the window holds no more than that there is one: the call is no success.
+const cutOff = "(the error is longer than what is read of an answer)"
 
 // headerRequestID is the RequestId of an answer without an envelope: a stream's, or a gateway's.
 func headerRequestID(resp *http.Response) string {

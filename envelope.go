@@ -106,6 +106,9 @@ func (s *scanner) envelope() (Envelope, bool) {
 	return e, true
 }
 
+// inError reports whether the document ended, or was cut off, within the Error.
+func (s *scanner) inError() bool { return s.level == inError && !s.done }
+
 // scan goes on in b, which begins with what it was given the last time. A token that b cuts off waits for more.
 func (s *scanner) scan(b []byte) {
 	if s.pos == 0 {
@@ -159,8 +162,11 @@ func (s *scanner) token(b []byte, c byte) bool {
 	return true
 }
 
-// value takes the value of s.key, or the document itself.
+// value takes the value of s.key, or the document itself, which is no envelope if it is not an object.
 func (s *scanner) value(b []byte, c byte) bool {
+	if s.done = s.level == outside && c != '{'; s.done {
+		return true
+	}
 	s.forget()
 	switch c {
 	case '{':
@@ -169,7 +175,6 @@ func (s *scanner) value(b []byte, c byte) bool {
 	case '[':
 		s.pos++
 		s.skip, s.expect = 1, expectComma
-		s.done = s.level == outside
 	case '"':
 		end := s.stringEnd(b, s.pos)
 		if end < 0 {
@@ -186,7 +191,7 @@ func (s *scanner) value(b []byte, c byte) bool {
 			return false
 		}
 		s.scalar(b[s.pos:end])
-		s.done = s.done || end == s.pos
+		s.done = end == s.pos
 		s.pos, s.expect = end, expectComma
 	}
 	return true
@@ -269,8 +274,6 @@ func (s *scanner) memberOf(key []byte) member {
 // text takes a string as the value of s.key. An Error that is a string is a message without a code.
 func (s *scanner) text(token []byte) {
 	switch s.key {
-	case other, response, legacyCode:
-		s.done = s.done || s.level == outside
 	case requestID:
 		s.env.RequestID = unquote(token)
 	case code, legacyDesc:
@@ -282,9 +285,6 @@ func (s *scanner) text(token []byte) {
 
 // scalar takes a number, true, false or null as the value of s.key. A code may be a number.
 func (s *scanner) scalar(token []byte) {
-	if s.level == outside {
-		s.done = true
-	}
 	if len(token) == 0 || token[0] != '-' && (token[0] < '0' || token[0] > '9') {
 		return
 	}
