@@ -263,7 +263,7 @@ func (c *call) send() (*http.Response, error) {
 			resp.Body.Close()
 		}
 		c.stop()
-		return nil, err
+		return nil, discreetly(err, c.req.URL)
 	case resp == nil:
 		c.stop()
 		return nil, &refusal{fmt.Errorf("tcretry: base RoundTripper (%T) returned a nil *Response with a nil error", c.base)}
