@@ -156,31 +156,25 @@ func isTimeout(err error) bool {
 // longer than a page, whatever the server wrote instead of an answer.
 type discreet struct {
 	error
-	query string
+	text string
 }
 
 // discreetly returns err itself where its text may be shown.
 func discreetly(err error, u *url.URL) error {
-	d := &discreet{error: err}
+	text := withoutURL(err).Error()
 	if u != nil && u.RawQuery != "" {
-		d.query = "?" + u.RawQuery
-	}
-	if d.Error() == err.Error() {
-		return err
-	}
-	return d
-}
-
-func (d *discreet) Error() string {
-	text := withoutURL(d.error).Error()
-	if d.query != "" {
-		text = strings.ReplaceAll(text, d.query, "?…")
+		text = strings.ReplaceAll(text, "?"+u.RawQuery, "?…")
 	}
 	if len(text) > maxError {
 		text = bounded(text, maxError)
 	}
-	return text
+	if text == err.Error() {
+		return err
+	}
+	return &discreet{err, text}
 }
+
+func (d *discreet) Error() string { return d.text }
 
 func (d *discreet) Unwrap() error { return d.error }
 
