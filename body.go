@@ -145,7 +145,7 @@ func peek(resp *http.Response, cancel context.CancelFunc, wanted bool) (*body, E
 	b.head = windows.Get().(*window)
 	switch {
 	case how == compressed:
-		b.fill((*body).scanGzip)
+		b.fillGzip()
 	case !wanted && resp.ContentLength > 0:
 		b.fill(func(b *body) bool {
 			return int64(b.n) == resp.ContentLength && innocent(b.head.bytes[:b.n]) || b.scan()
@@ -156,6 +156,9 @@ func peek(resp *http.Response, cancel context.CancelFunc, wanted bool) (*body, E
 	e := b.head.envelope
 	if how == plain {
 		e, _ = b.head.scanner.envelope(b.head.bytes[:b.n])
+	}
+	if b.head.scanner.inError() && !e.Failed() && b.broken() == nil {
+		e.Message = cutOff
 	}
 	b.head.scanner, b.head.envelope = scanner{}, Envelope{}
 	if b.n == 0 {
@@ -172,6 +175,9 @@ func peek(resp *http.Response, cancel context.CancelFunc, wanted bool) (*body, E
 func innocent(document []byte) bool {
 	return bytes.HasPrefix(document, []byte(`{"Response":{`)) && bytes.IndexByte(document, '\\') < 0 && !bytes.Contains(document, []byte(`Error"`))
 }
+
+// cutOff is the message of an error of which the window holds no more than that there is one: the call is no success.
+const cutOff = "(the error is longer than what is read of an answer)"
 
 // headerRequestID is the RequestId of an answer without an envelope: a stream's, or a gateway's.
 func headerRequestID(resp *http.Response) string {
@@ -220,8 +226,23 @@ type gunzip struct {
 
 var gunzips = sync.Pool{New: func() any { return new(gunzip) }}
 
-// scanGzip is scan for a compressed body. The decompressor cannot go on after an early end, so it starts again with every
-// piece that arrives; most heads are one piece.
+// fillGzip is fill for a compressed body. The decompressor cannot go on after an early end: it starts again, but only when there
+// is twice as much as the last time, or all, so that a body in small pieces costs no more than twice one in a piece.
+func (b *body) fillGzip() {
+	tried := 0
+	b.fill(func(b *body) bool {
+		if b.n < 2*tried {
+			return false
+		}
+		tried = b.n
+		return b.scanGzip()
+	})
+	if b.n > tried {
+		b.scanGzip()
+	}
+}
+
+// scanGzip is scan for a compressed body.
 func (b *body) scanGzip() bool {
 	z := gunzips.Get().(*gunzip)
 	defer gunzips.Put(z)

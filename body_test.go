@@ -23,13 +23,7 @@ import (
 func TestPassThrough(t *testing.T) {
 	failure := `{"Response":{"Error":{"Code":"InvalidParameter","Message":"m"},"RequestId":"id"}}`
 	pad := strings.Repeat("x", 20<<20)
-	zip := func(text string) string {
-		var b bytes.Buffer
-		w := gzip.NewWriter(&b)
-		io.WriteString(w, text)
-		w.Close()
-		return b.String()
-	}
+	zip := func(text string) string { return string(gzipped([]byte(text))) }
 	tests := []struct {
 		name, contentType, body string
 		class                   tcretry.Class
@@ -129,58 +123,120 @@ func (*upgraded) Read([]byte) (int, error)    { return 0, io.EOF }
 func (*upgraded) Write(p []byte) (int, error) { return len(p), nil }
 func (*upgraded) Close() error                { return nil }
 
-// FuzzPeek says that the caller reads what the base gave, and then the same error.
+// FuzzPeek says that the caller reads what the base gave, and then the same error, and that the attempt knows what the head
+// says, however it is cut into pieces: sizes are those of the reads of the body, 0 among them, and of the caller's.
 func FuzzPeek(f *testing.F) {
-	f.Add([]byte(`{"Response":{"Error":{"Code":"A"},"RequestId":"id"}}`), 3, 40, false, true)
-	f.Add(bytes.Repeat([]byte(" "), 9000), 4096, 8192, true, false)
-	f.Add([]byte("\x1f\x8b\x08"), 1, 0, true, true)
-	f.Fuzz(func(t *testing.T, text []byte, chunk, breakAt int, zipped, breaks bool) {
-		broken := errors.New("broken")
-		source := io.Reader(bytes.NewReader(text))
-		want := text
-		if breaks && breakAt >= 0 && breakAt < len(text) {
-			want = text[:breakAt]
-			source = io.MultiReader(bytes.NewReader(want), iotest.ErrReader(broken))
-		} else {
-			breaks = false
+	failure := []byte(`{"Response":{"Error":{"Code":"A"},"RequestId":"id"}}`)
+	f.Add(failure, []byte{3}, 40, uint8(breaks))
+	f.Add(failure, []byte{9, 0, 1}, 1000, uint8(zipped|withData))
+	f.Add(bytes.Repeat([]byte(" "), 9000), []byte{255, 255, 255, 255, 1}, 8192, uint8(breaks|withData))
+	f.Add(append(bytes.Repeat([]byte(" "), 60_000), failure...), []byte(nil), 90, uint8(zipped|breaks))
+	f.Add([]byte("\x1f\x8b\x08"), []byte{1}, 0, uint8(saysZipped))
+	f.Fuzz(func(t *testing.T, text, sizes []byte, end int, how uint8) {
+		sizes = sizes[:min(len(sizes), 64)] // a hundred empty reads in a row are an error
+		sent, head := text, text
+		if how&zipped != 0 {
+			sent = gzipped(text)
 		}
+		broken := io.EOF
+		if how&breaks != 0 && end >= 0 {
+			broken = errors.New("broken")
+			sent = sent[:min(end, len(sent))]
+			head = sent
+		}
+		var attempt tcretry.Attempt
 		tr := &tcretry.Transport{
 			Retry: tcretry.RetryPolicy{MaxAttempts: 1, MaxThrottles: -1},
 			Base: baseFunc(func(*http.Request) (*http.Response, error) {
-				resp := answer(string(text))
-				resp.Body = io.NopCloser(&pieces{source, max(chunk, 1)})
-				if zipped {
+				resp := answer("")
+				resp.Body = io.NopCloser(&pieces{sent, sizes, broken, how&withData != 0})
+				resp.ContentLength = -1
+				if how&(zipped|saysZipped) != 0 {
 					resp.Header.Set("Content-Encoding", "gzip")
 				}
 				return resp, nil
 			}),
+			OnAttempt: func(_ context.Context, a tcretry.Attempt) { attempt = a },
 		}
 		req, _ := http.NewRequest("GET", "https://cvm.tencentcloudapi.com/", nil)
 		resp, err := tr.RoundTrip(req)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := io.ReadAll(resp.Body)
-		if !bytes.Equal(got, want) || breaks != errors.Is(err, broken) {
-			t.Errorf("read %d bytes and %v, want %d and an error: %v", len(got), err, len(want), breaks)
+		got, err := readAll(resp.Body, sizes)
+		if !bytes.Equal(got, sent) || err != broken {
+			t.Errorf("read %d bytes and %v, want %d and %v", len(got), err, len(sent), broken)
 		}
-		if _, again := resp.Body.Read(make([]byte, 1)); again == nil || breaks && !errors.Is(again, broken) {
-			t.Errorf("then %v", again)
+		if n, again := resp.Body.Read(make([]byte, 1)); n != 0 || again != broken {
+			t.Errorf("then %d and %v", n, again)
 		}
 		resp.Body.Close()
 		if n, err := resp.Body.Read(make([]byte, 1)); n != 0 || err == nil {
 			t.Errorf("after Close: %d, %v", n, err)
 		}
+		if how&saysZipped != 0 && how&zipped == 0 || how&zipped != 0 && (how&breaks != 0 || len(sent) > 8<<10) {
+			return // what is there to see is up to the decompressor
+		}
+		want, _ := tcretry.ParseEnvelope(head[:min(len(head), 8<<10)])
+		if attempt.Envelope != want {
+			t.Errorf("the head %q is %+v, want %+v", head[:min(len(head), 200)], attempt.Envelope, want)
+		}
 	})
 }
 
-// pieces reads at most n bytes at a time.
-type pieces struct {
-	io.Reader
-	n int
+// How FuzzPeek sends a body.
+const (
+	breaks     = 1 << iota // it ends with an error
+	withData               // its end comes together with the last bytes
+	zipped                 // it is compressed
+	saysZipped             // the header says so, whatever it is
+)
+
+func gzipped(text []byte) []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	w.Write(text)
+	w.Close()
+	return b.Bytes()
 }
 
-func (p *pieces) Read(b []byte) (int, error) { return p.Reader.Read(b[:min(len(b), p.n)]) }
+// pieces is a body whose reads bring so many bytes at most, from the first again after the last, and end with err.
+type pieces struct {
+	left     []byte
+	sizes    []byte
+	err      error
+	withData bool
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if len(p.left) == 0 {
+		return 0, p.err
+	}
+	size := len(b)
+	if len(p.sizes) > 0 && !bytes.Equal(p.sizes, make([]byte, len(p.sizes))) {
+		size, p.sizes = int(p.sizes[0]), append(p.sizes[1:len(p.sizes):len(p.sizes)], p.sizes[0])
+	}
+	n := copy(b[:min(len(b), size)], p.left)
+	if p.left = p.left[n:]; len(p.left) == 0 && n > 0 && p.withData {
+		return n, p.err
+	}
+	return n, nil
+}
+
+// readAll is io.ReadAll by reads of these sizes, which returns io.EOF too.
+func readAll(r io.Reader, sizes []byte) (all []byte, err error) {
+	for i := 0; err == nil; i++ {
+		size := 512
+		if len(sizes) > 0 {
+			size = 2 * int(sizes[i%len(sizes)])
+		}
+		b := make([]byte, size+1)
+		var n int
+		n, err = r.Read(b)
+		all = append(all, b[:n]...)
+	}
+	return all, err
+}
 
 // TestStream delivers the events of a stream one by one.
 func TestStream(t *testing.T) {

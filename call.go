@@ -94,16 +94,18 @@ func credential(h http.Header) (secretID, service string) {
 	return secretID, service
 }
 
-// hostService is the first label of host, unless host is an address or has no labels.
+// hostService is the first label of host in lower case, as tc3.Service has it, unless host is an address or has no labels.
 func hostService(host string) string {
 	label, rest, ok := strings.Cut(host, ".")
 	if !ok || label == "" || strings.HasPrefix(host, "[") {
 		return ""
 	}
+	rest, _, _ = strings.Cut(rest, ":")
+	rest = strings.TrimSuffix(rest, ".")
 	if last := rest[strings.LastIndexByte(rest, '.')+1:]; last == "" || '0' <= last[0] && last[0] <= '9' {
 		return "" // no top-level domain begins with a digit
 	}
-	return label
+	return strings.ToLower(label)
 }
 
 func isForm(h http.Header) bool {

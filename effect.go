@@ -120,7 +120,7 @@ func hasToken(req *http.Request, body func() (io.ReadCloser, error)) bool {
 	if req.Header.Get("X-Idempotency-Key") != "" {
 		return true
 	}
-	if req.URL != nil && strings.Contains(req.URL.RawQuery, clientToken) && req.URL.Query().Get(clientToken) != "" {
+	if req.URL != nil && req.URL.RawQuery != "" && req.URL.Query().Get(clientToken) != "" {
 		return true
 	}
 	if body == nil {
@@ -152,7 +152,8 @@ func readForm(r io.Reader) (url.Values, error) {
 }
 
 // hasJSONToken reports whether the object in r has a top-level member ClientToken that is a string and not empty. Of several
-// the last counts, as for the service's own decoder. Other values are passed over unparsed.
+// the last counts, as for the service's own decoder. Other values are passed over unparsed. A document that is malformed has
+// none, for it says nothing that a server must heed.
 func hasJSONToken(r io.Reader) bool {
 	d := json.NewDecoder(r)
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
@@ -177,7 +178,11 @@ func hasJSONToken(r io.Reader) bool {
 		text, _ := token.(string)
 		found = text != ""
 	}
-	return found
+	if end, err := d.Token(); err != nil || end != json.Delim('}') {
+		return false
+	}
+	_, err := d.Token()
+	return found && err == io.EOF
 }
 
 // ignored takes any JSON value and keeps nothing.

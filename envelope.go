@@ -45,6 +45,7 @@ type scanner struct {
 	found        // of the envelope
 	number token // the numeric code of an old envelope
 	pos    int   // what is before it need not be looked at again
+	seen   int   // how much of the string that begins at pos was looked at, if it is cut off
 	skip   int   // brackets open inside a value of no interest
 	level  level
 	expect expect
@@ -88,6 +89,9 @@ const (
 	code
 	message
 )
+
+// inError reports whether the document ended, or was cut off, within the Error.
+func (s *scanner) inError() bool { return s.level == inError && !s.done }
 
 // A token is where a string, quotes included, or a number stands in the document. The zero value stands nowhere.
 type token struct{ from, to int }
@@ -202,7 +206,7 @@ func (s *scanner) token(b []byte, c byte) bool {
 	case c == '}' && (s.expect == expectComma || s.expect == expectFirstKey):
 		s.closeObject()
 	case c == '"' && (s.expect == expectKey || s.expect == expectFirstKey):
-		end := stringEnd(b, s.pos)
+		end := s.stringEnd(b, s.pos)
 		if end < 0 {
 			return false
 		}
@@ -227,6 +231,10 @@ func (s *scanner) goOn(b []byte, end int, c byte, behind, before expect) {
 
 // value takes the value of s.key, or the document itself.
 func (s *scanner) value(b []byte, c byte) bool {
+	if s.done = s.level == outside && c != '{'; s.done {
+		return true
+	}
+	s.forget()
 	switch c {
 	case '{':
 		s.pos++
@@ -234,9 +242,8 @@ func (s *scanner) value(b []byte, c byte) bool {
 	case '[':
 		s.pos++
 		s.skip, s.expect = 1, expectComma
-		s.done = s.level == outside
 	case '"':
-		end := stringEnd(b, s.pos)
+		end := s.stringEnd(b, s.pos)
 		if end < 0 {
 			return false
 		}
@@ -251,10 +258,26 @@ func (s *scanner) value(b []byte, c byte) bool {
 			return false
 		}
 		s.scalar(b, token{s.pos, end})
-		s.done = s.done || end == s.pos
+		s.done = end == s.pos
 		s.pos, s.expect = end, expectComma
 	}
 	return true
+}
+
+// forget drops what an earlier member of the same name said, of whichever type it was.
+func (s *scanner) forget() {
+	switch s.key {
+	case requestID:
+		s.id = token{}
+	case failure:
+		s.code, s.message = token{}, token{}
+	case code, legacyDesc:
+		s.code = token{}
+	case message, legacyMessage:
+		s.message = token{}
+	case legacyCode:
+		s.number = token{}
+	}
 }
 
 func (s *scanner) openObject() {
@@ -267,7 +290,6 @@ func (s *scanner) openObject() {
 		s.found, s.number = found{}, token{}
 	case s.key == failure:
 		s.level = inError
-		s.code, s.message = token{}, token{}
 	default:
 		s.skip, s.expect = 1, expectComma
 	}
@@ -276,7 +298,7 @@ func (s *scanner) openObject() {
 // closeObject leaves the innermost object. After Response there is nothing to learn, nor after an Error if its
 // RequestId came first.
 func (s *scanner) closeObject() {
-	s.done = s.level != inError || s.id.to > 0
+	s.done = s.level != inError || s.id.to-s.id.from > 2
 	s.level--
 	s.expect = expectComma
 }
@@ -324,8 +346,6 @@ func (l level) member(key []byte) member {
 // text takes a string as the value of s.key. An Error that is a string is a message without a code.
 func (s *scanner) text(t token) {
 	switch s.key {
-	case other, response, legacyCode:
-		s.done = s.done || s.level == outside
 	case requestID:
 		s.id = t
 	case code, legacyDesc:
@@ -337,9 +357,6 @@ func (s *scanner) text(t token) {
 
 // scalar takes a number, true, false or null as the value of s.key. A code may be a number.
 func (s *scanner) scalar(b []byte, t token) {
-	if s.level == outside {
-		s.done = true
-	}
 	if t.from == t.to || b[t.from] != '-' && (b[t.from] < '0' || b[t.from] > '9') {
 		return
 	}
@@ -358,7 +375,7 @@ func (s *scanner) skipNested(b []byte) bool {
 	for i := s.pos; i < len(b); i++ {
 		switch structural[b[i]] {
 		case quote:
-			end := stringEnd(b, i)
+			end := s.stringEnd(b, i)
 			if end < 0 {
 				s.pos, s.skip = i, skip
 				return false
@@ -386,10 +403,10 @@ const (
 	closing
 )
 
-// stringEnd is the index behind the string that begins at i. Negative: it is cut off. Most strings are short, and found eight
-// bytes at a time; the others by what the machine does best.
-func stringEnd(b []byte, i int) int {
-	i++
+// stringEnd is the index behind the string that begins at begin. Negative: it is cut off, and looked for further on the next
+// time. Most strings are short, and found eight bytes at a time; the others by what the machine does best.
+func (s *scanner) stringEnd(b []byte, begin int) int {
+	i := begin + 1
 	for short := i + shortString; i+8 <= len(b) && i < short; {
 		hit := quoteOrSlash(binary.LittleEndian.Uint64(b[i:]))
 		if hit == 8 {
@@ -402,14 +419,14 @@ func stringEnd(b []byte, i int) int {
 		}
 		i++ // what is escaped
 	}
-	for i < len(b) {
+	for i = max(i, s.seen); i < len(b); {
 		n := bytes.IndexByte(b[i:], '"')
 		if n < 0 {
-			return -1
+			break
 		}
 		end := i + n
 		slashes := end
-		for slashes > i && b[slashes-1] == '\\' {
+		for b[slashes-1] == '\\' {
 			slashes--
 		}
 		i = end + 1
@@ -417,6 +434,7 @@ func stringEnd(b []byte, i int) int {
 			return i
 		}
 	}
+	s.seen = len(b)
 	return -1
 }
 

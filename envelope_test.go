@@ -1,10 +1,12 @@
 package tcretry_test
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
+	"math/rand/v2"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/tcretry/tcretry"
 )
@@ -61,101 +63,177 @@ func TestParseEnvelope(t *testing.T) {
 	}
 }
 
-// oracle is what encoding/json finds in a document whose objects of interest have no duplicate keys.
+// oracle is what encoding/json finds in a document. Of a member that comes twice the last one counts, of those before
+// enough is known.
 func oracle(body []byte) (tcretry.Envelope, bool) {
-	body = []byte(strings.TrimPrefix(string(body), "\xef\xbb\xbf"))
-	var document, response, failure map[string]json.RawMessage
-	var e tcretry.Envelope
-	text := func(raw json.RawMessage, to *string) {
-		if len(raw) > 0 && raw[0] == '"' {
-			json.Unmarshal(raw, to)
+	var old tcretry.Envelope
+	var number string
+	for _, m := range members(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))) {
+		switch m.key {
+		case "Response":
+			if m.raw[0] == '{' {
+				return responseOracle(m.raw), true
+			}
+		case "code":
+			number = numberOf(m.raw)
+		case "codeDesc":
+			old.Code = textOf(m.raw)
+		case "message":
+			old.Message = textOf(m.raw)
 		}
 	}
-	number := func(raw json.RawMessage) string {
-		if len(raw) > 0 && (raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9') {
-			return string(raw)
-		}
-		return ""
+	if number == "" || number == "0" {
+		return tcretry.Envelope{}, number == "0"
 	}
-	json.Unmarshal(body, &document)
-	if raw := document["Response"]; len(raw) == 0 || raw[0] != '{' {
-		code := number(document["code"])
-		if code == "" || code == "0" {
-			return e, code == "0"
-		}
-		text(document["codeDesc"], &e.Code)
-		text(document["message"], &e.Message)
-		if e.Code == "" {
-			e.Code = code
-		}
-		return e, true
-	}
-	json.Unmarshal(document["Response"], &response)
-	text(response["RequestId"], &e.RequestID)
-	text(response["Error"], &e.Message)
-	if raw := response["Error"]; len(raw) > 0 && raw[0] == '{' {
-		json.Unmarshal(raw, &failure)
-		if e.Code = number(failure["Code"]); e.Code == "" {
-			text(failure["Code"], &e.Code)
-		}
-		text(failure["Message"], &e.Message)
-	}
-	return e, true
+	old.Code = cmp.Or(old.Code, number)
+	return old, true
 }
 
-// hasDuplicates reports whether an object of the document, of whatever depth, has a key twice.
-func hasDuplicates(body []byte) bool {
-	d := json.NewDecoder(strings.NewReader(string(body)))
-	var value func() bool
-	value = func() bool {
-		token, err := d.Token()
-		if err != nil {
-			return false
-		}
-		seen := make(map[string]bool)
-		switch token {
-		case json.Delim('{'):
-			for d.More() {
-				key, _ := d.Token()
-				name, _ := key.(string)
-				if seen[name] || value() {
-					return true
-				}
-				seen[name] = true
-			}
-			d.Token()
-		case json.Delim('['):
-			for d.More() {
-				if value() {
-					return true
+func responseOracle(raw json.RawMessage) (e tcretry.Envelope) {
+	for _, m := range members(raw) {
+		switch m.key {
+		case "RequestId":
+			e.RequestID = textOf(m.raw)
+		case "Error":
+			e.Code, e.Message = "", textOf(m.raw)
+			for _, f := range members(m.raw) {
+				switch f.key {
+				case "Code":
+					e.Code = cmp.Or(textOf(f.raw), numberOf(f.raw))
+				case "Message":
+					e.Message = textOf(f.raw)
 				}
 			}
-			d.Token()
+			if m.raw[0] == '{' && e.RequestID != "" {
+				return e
+			}
 		}
-		return false
 	}
-	return value()
+	return e
 }
 
-// FuzzParseEnvelope holds the scanner against encoding/json.
+// A pair is a member of an object.
+type pair struct {
+	key string
+	raw json.RawMessage
+}
+
+// members are those of the object that raw is, in their order.
+func members(raw []byte) (all []pair) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if t, _ := d.Token(); t != json.Delim('{') {
+		return nil
+	}
+	for d.More() {
+		key, _ := d.Token()
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return all
+		}
+		all = append(all, pair{key.(string), value})
+	}
+	return all
+}
+
+func textOf(raw json.RawMessage) (text string) {
+	if raw[0] == '"' {
+		json.Unmarshal(raw, &text)
+	}
+	return text
+}
+
+func numberOf(raw json.RawMessage) string {
+	if raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9' {
+		return string(raw)
+	}
+	return ""
+}
+
+// FuzzParseEnvelope holds the scanner against encoding/json. No beginning of a document fails where the document does not, as
+// long as each member comes once.
 func FuzzParseEnvelope(f *testing.F) {
 	for _, seed := range []string{
 		`{"Response":{"Error":{"Code":"A.B","Message":"m"},"RequestId":"id"}}`,
 		`{"Response":{"RequestId":"id","Set":[1,"\\\"",{"Error":{}}],"Error":{"Message":"\u00e9"}}}`,
 		`{"code":4400,"message":"m","codeDesc":"RequestLimitExceeded"}`,
 		`{"Response":{"Error":null,"RequestId":null}}`, "\xef\xbb\xbf{}", `{"code":0}`, `{"Response":{"Error":{"Code":-1.5e+3}}}`,
+		`{"Response":{"Error":{"Code":"A"},"Error":null,"RequestId":"id","RequestId":7}}`,
 	} {
-		f.Add([]byte(seed))
+		f.Add([]byte(seed), uint(len(seed)/2))
 	}
-	f.Fuzz(func(t *testing.T, body []byte) {
+	f.Fuzz(func(t *testing.T, body []byte, cut uint) {
 		got, ok := tcretry.ParseEnvelope(body)
-		document := []byte(strings.TrimPrefix(string(body), "\xef\xbb\xbf"))
-		if !json.Valid(document) || !utf8.Valid(document) || hasDuplicates(document) {
+		begun, _ := tcretry.ParseEnvelope(body[:min(cut, uint(len(body)))])
+		if !json.Valid(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))) {
 			return
 		}
 		want, wantOK := oracle(body)
 		if got != want || ok != wantOK {
 			t.Errorf("%q is %+v, %v; want %+v, %v", body, got, ok, want, wantOK)
 		}
+		if begun.Failed() && !got.Failed() && plainly(body) {
+			t.Errorf("%q is %+v, its first %d bytes %+v", body, got, cut, begun)
+		}
 	})
+}
+
+// TestGeneratedEnvelopes holds the scanner against encoding/json in documents that a fuzzer hardly comes upon: members in any
+// order and number, of any type, escaped, spaced and nested.
+func TestGeneratedEnvelopes(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	failed := 0
+	for range 50_000 {
+		body := []byte(object(r, 3))
+		got, ok := tcretry.ParseEnvelope(body)
+		if want, wantOK := oracle(body); got != want || ok != wantOK || !json.Valid(body) {
+			t.Fatalf("%s is %+v, %v; want %+v, %v", body, got, ok, want, wantOK)
+		}
+		if got.Failed() {
+			failed++
+		}
+	}
+	if failed < 3000 {
+		t.Errorf("only %d of the documents fail", failed)
+	}
+}
+
+// object is one with known and unknown members, which nests to depth.
+func object(r *rand.Rand, depth int) string {
+	names := [...][]string{{"x", "Code", "Message", "RequestId"}, {"Code", "Message", "C\\u006fde", "x"}, {"Error", "RequestId", "Error", "\\u0045rror", "x"}, {"Response", "Response", "code", "codeDesc", "message", "x"}}
+	if r.IntN(20) == 0 {
+		depth = max(depth-1, 0)
+	}
+	var b strings.Builder
+	b.WriteString("{")
+	for i := range r.IntN(5) {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		b.WriteString(space(r) + `"` + names[depth][r.IntN(len(names[depth]))] + `"` + space(r) + ":" + space(r) + value(r, depth) + space(r))
+	}
+	return b.String() + space(r) + "}"
+}
+
+func value(r *rand.Rand, depth int) string {
+	texts := [...]string{`"A.B"`, `""`, `"\"\\"`, `"\u00e9\ud83d\ude00\ud83d"`, "\"\xff\"", `"}{]["`, "0", "4400", "-1.5e+3", "null", "true", "[]", `["Error",{"Code":"no"}]`, "{}"}
+	if depth > 0 && r.IntN(2) == 0 {
+		return object(r, depth-1)
+	}
+	return texts[r.IntN(len(texts))]
+}
+
+func space(r *rand.Rand) string { return [...]string{"", "", "", " ", "\r\n\t"}[r.IntN(5)] }
+
+// plainly reports whether no member of interest comes twice, nor is escaped, in a document.
+func plainly(body []byte) bool {
+	for _, names := range [][]string{{`"Response"`, `"code"`}, {`"Error"`}, {`"Code"`}, {`"Message"`}} {
+		n := 0
+		for _, name := range names {
+			n += bytes.Count(body, []byte(name))
+		}
+		if n > 1 {
+			return false
+		}
+	}
+	return !bytes.ContainsRune(body, '\\')
 }

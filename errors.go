@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -54,6 +55,9 @@ func (e *Error) Error() string {
 	}
 	return b.String()
 }
+
+// GoString is for the verb %#v, which would show the account.
+func (e *Error) GoString() string { return fmt.Sprintf("&tcretry.Error{%q}", e.Error()) }
 
 // what is the code and the message.
 func (e *Error) what() string {
@@ -108,10 +112,13 @@ func (e *LimitError) Error() string {
 		text += ": the next turn is after the deadline"
 	}
 	if e.Err != nil {
-		text += ": " + e.Err.Error()
+		text += ": " + bounded(e.Err.Error(), maxText)
 	}
 	return text
 }
+
+// GoString is for the verb %#v, which would show the account.
+func (e *LimitError) GoString() string { return fmt.Sprintf("&tcretry.LimitError{%q}", e.Error()) }
 
 // Timeout reports true, as net.Error has it.
 func (e *LimitError) Timeout() bool { return true }
@@ -138,9 +145,48 @@ func (e *interruption) Error() string {
 func (e *interruption) Unwrap() []error { return []error{e.cause, e.last} }
 
 // Timeout is that of the cause, for net/http asks.
-func (e *interruption) Timeout() bool {
+func (e *interruption) Timeout() bool { return isTimeout(e.cause) }
+
+func isTimeout(err error) bool {
 	var timeout interface{ Timeout() bool }
-	return errors.As(e.cause, &timeout) && timeout.Timeout()
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// A discreet error is one of the base whose text does not show the URL, in whose query the old signatures stand, and is not
+// longer than a page, whatever the server wrote instead of an answer.
+type discreet struct {
+	error
+	text string
+}
+
+// discreetly returns err itself where its text may be shown.
+func discreetly(err error, u *url.URL) error {
+	text := withoutURL(err).Error()
+	if u != nil && u.RawQuery != "" {
+		text = strings.ReplaceAll(text, "?"+u.RawQuery, "?…")
+	}
+	if len(text) > maxError {
+		text = bounded(text, maxError)
+	}
+	if text == err.Error() {
+		return err
+	}
+	return &discreet{err, text}
+}
+
+func (d *discreet) Error() string { return d.text }
+
+func (d *discreet) Unwrap() error { return d.error }
+
+// Timeout is that of the error within, for net/http asks.
+func (d *discreet) Timeout() bool { return isTimeout(d.error) }
+
+// withoutURL is err without the URLs around it.
+func withoutURL(err error) error {
+	for u := (*url.Error)(nil); errors.As(err, &u) && u.Err != nil; {
+		err = u.Err
+	}
+	return err
 }
 
 // contextError is how a context ended: its error, and what its cancel function was told.
@@ -156,6 +202,7 @@ func contextError(ctx context.Context) error {
 const (
 	maxField = 128
 	maxText  = 512
+	maxError = 4096 // of a base's error
 )
 
 // bounded is text cut to at most n bytes, with what is not printable escaped.

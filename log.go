@@ -1,8 +1,6 @@
 package tcretry
 
 import (
-	"errors"
-	"net/url"
 	"time"
 
 	"go.uber.org/zap"
@@ -69,16 +67,7 @@ func fieldsOf(a Attempt) []zap.Field {
 	duration("latency", a.Latency)
 	text("stop", a.Stop.String(), maxField)
 	if a.Err != nil {
-		text("error", withoutURL(a.Err).Error(), maxText)
+		text("error", a.Err.Error(), maxText)
 	}
 	return fields
-}
-
-// withoutURL is err without a URL around it, in whose query the old signatures stand.
-func withoutURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
 }

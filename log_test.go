@@ -1,18 +1,12 @@
 package tcretry_test
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/tcretry/tcretry"
-	"github.com/tcretry/tcretry/tc3"
 	"github.com/tcretry/tcretry/tctest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -69,68 +63,4 @@ func TestLog(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestSecrets drives every path with marked credentials and bodies, and looks for the marks in logs and errors.
-func TestSecrets(t *testing.T) {
-	const id, key, sts, payload = "AKIDmarker", "KEYmarker", "TOKENmarker", `{"Password":"BODYmarker","ClientToken":"CLIENTmarker"}`
-	leak := func(t *testing.T, where, text string) {
-		t.Helper()
-		for _, mark := range []string{id, key, sts, "BODYmarker", "CLIENTmarker", "Signature=", "SIGNATUREmarker"} {
-			if strings.Contains(text, mark) {
-				t.Errorf("%s holds %s: %s", where, mark, text)
-			}
-		}
-	}
-	answers := map[string][]tctest.Answer{
-		"success": {fine}, "throttled": {throttle, throttle, fine}, "transient": {internal}, "terminal": {tctest.Error("AuthFailure", "no")},
-		"reset": {reset}, "refused": {refused}, "cut": {tctest.Broken(tctest.Truncate)}, "page": {tctest.HTTPStatus(502, "<html>")},
-		"expired": {tctest.Error("AuthFailure.SignatureExpire", "old")}, "large": {tctest.Large(1 << 20)},
-	}
-	for name, script := range answers {
-		for _, signing := range []bool{true, false} {
-			synctest.Test(t, func(t *testing.T) {
-				var text strings.Builder
-				encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
-				logger := zap.New(zapcore.NewCore(encoder, zapcore.AddSync(&text), zap.DebugLevel))
-				signer := tc3.Signer{Credentials: tc3.Static(id, key, sts)}
-				s := over(new(tctest.Cloud), func(tr *tcretry.Transport) {
-					tr.Logger = logger
-					tr.Limiter = &tcretry.RateLimiter{Default: tcretry.Limit{QPS: 0.1, Burst: 3}, Fixed: true}
-					if signing {
-						tr.Signer = signer
-					}
-				})
-				s.cloud.On("", script...)
-				for _, action := range []string{read, buy, set} {
-					req, _ := s.cloud.NewRequest(t.Context(), "cvm", "2017-03-12", action, nil)
-					req.Body, req.GetBody = io.NopCloser(strings.NewReader(payload)), nil
-					req.ContentLength = int64(len(payload))
-					if !signing {
-						signer.Sign(req, []byte(payload), time.Now())
-					}
-					o := s.do(t, req, nil)
-					for _, err := range []error{o.err, o.failure} {
-						if err != nil {
-							leak(t, name+" error", fmt.Sprintf("%v %+v", err, err))
-						}
-					}
-				}
-				old, _ := http.NewRequestWithContext(t.Context(), "GET", "https://cvm.api.qcloud.com/v2/index.php?Action=DescribeInstances&SecretId="+id+"&Signature=SIGNATUREmarker", nil)
-				base := s.base.RoundTripper
-				s.base.RoundTripper = baseFunc(func(req *http.Request) (*http.Response, error) {
-					resp, err := base.RoundTrip(req)
-					if err != nil {
-						err = &url.Error{Op: "Get", URL: req.URL.String(), Err: err} // as some bases do
-					}
-					return resp, err
-				})
-				s.do(t, old, nil)
-				leak(t, name+" log", text.String())
-			})
-		}
-	}
-	var limit error = &tcretry.LimitError{Key: tcretry.Key{Account: id, Action: read}, Err: errors.New("x")}
-	leak(t, "LimitError", limit.Error())
-	leak(t, "Error", (&tcretry.Error{Call: tcretry.Call{Account: id}}).Error())
 }

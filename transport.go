@@ -277,7 +277,7 @@ func (c *call) send() (*http.Response, error) {
 			resp.Body.Close()
 		}
 		c.stop()
-		return nil, err
+		return nil, discreetly(err, c.req.URL)
 	case resp == nil:
 		c.stop()
 		return nil, &refusal{fmt.Errorf("tcretry: base RoundTripper (%T) returned a nil *Response with a nil error", c.base)}
@@ -490,15 +490,22 @@ func (c *call) repeatable() bool {
 	return c.policy.repeatable(&c.attempt, neverLeft, c.req, c.payload.again)
 }
 
-// correctClock learns from an Expired answer what the server's clock says. An answer with an Age comes from a cache.
+// correctClock learns from an Expired answer what the server's clock says. An answer with an Age comes from a cache. One without a
+// date, or with one of another century, still says that a correction which was made before is wrong.
 func (c *call) correctClock(resp *http.Response) {
 	if c.t.Signer == nil || resp == nil || resp.Header.Get("Age") != "" {
 		return
 	}
-	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		c.t.skew.Store(int64(date.Sub(c.now)))
+	date, err := http.ParseTime(resp.Header.Get("Date"))
+	ahead := date.Sub(c.now)
+	if err != nil || ahead.Abs() > maxSkew {
+		ahead = 0
 	}
+	c.t.skew.Store(int64(ahead))
 }
+
+// maxSkew is a century: a clock that was never set says 1970.
+const maxSkew = 100 * 365 * 24 * time.Hour
 
 // report logs and observes the attempt.
 func (c *call) report() {
