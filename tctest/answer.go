@@ -98,7 +98,8 @@ func Large(size int64) Answer { return Answer{Size: size} }
 func Broken(f Fault) Answer { return Answer{Fault: f} }
 
 // A Fault is a way in which a connection dies. On HTTP/2, where a server cannot reset the connection for one request,
-// every fault resets the stream.
+// every fault but ResetConn and those of GOAWAY resets the stream. An answer that never comes, or stops in the middle, needs
+// no fault: give it a Latency, or a Pause, longer than any client waits.
 type Fault uint8
 
 // The faults, in the order in which they strike.
@@ -110,8 +111,17 @@ const (
 	Refuse
 	// ResetEarly resets the connection before the request's body was read.
 	ResetEarly
+	// GoAwayEarly tells an HTTP/2 client by a GOAWAY frame that the request was not and will not be processed, and closes
+	// the connection for all its requests. Go's http.Transport sends the request again by itself. In memory and on
+	// HTTP/1.1, which has no such frame, it is the same as ResetEarly.
+	GoAwayEarly
 	// ResetLate resets the connection after the whole request was read: its outcome is unknown to the client.
 	ResetLate
+	// ResetConn is ResetLate for the whole connection, with all its requests, on HTTP/2 too.
+	ResetConn
+	// GoAwayLate tells an HTTP/2 client by a GOAWAY frame that the request may have been processed, and closes the
+	// connection for all its requests. In memory and on HTTP/1.1 it is the same as Hangup.
+	GoAwayLate
 	// Hangup closes the connection, in order, after the whole request was read and without an answer.
 	Hangup
 	// ResetStatus resets the connection in the middle of the status line. A Go client calls the response malformed.
@@ -123,9 +133,21 @@ const (
 	// Truncate closes the connection, in order, in the middle of the body, short of its Content-Length or last chunk;
 	// Answer.Cut says where.
 	Truncate
+	// TruncateChunk closes the connection, in order, within a chunk of the body, which it makes chunked; Answer.Cut says
+	// how much arrives before that chunk.
+	TruncateChunk
+	// LongLength announces a Content-Length of one byte more than the body has, and closes the connection, in order, after
+	// the body.
+	LongLength
+	// ShortLength announces a Content-Length that ends the body at Answer.Cut and that the connection will be closed, and
+	// sends the rest of the body all the same. A Go client sees a shorter body and no error.
+	ShortLength
 )
 
-var faultNames = [...]string{"NoFault", "Refuse", "ResetEarly", "ResetLate", "Hangup", "ResetStatus", "ResetHeader", "ResetBody", "Truncate"}
+var faultNames = [...]string{
+	"NoFault", "Refuse", "ResetEarly", "GoAwayEarly", "ResetLate", "ResetConn", "GoAwayLate", "Hangup", "ResetStatus", "ResetHeader",
+	"ResetBody", "Truncate", "TruncateChunk", "LongLength", "ShortLength",
+}
 
 // String returns the name of the constant.
 func (f Fault) String() string {
@@ -136,10 +158,15 @@ func (f Fault) String() string {
 }
 
 // early says whether f strikes before the request's body is read.
-func (f Fault) early() bool { return f == Refuse || f == ResetEarly }
+func (f Fault) early() bool { return f == Refuse || f == ResetEarly || f == GoAwayEarly }
 
 // inBody says whether the header arrives and the body does not.
-func (f Fault) inBody() bool { return f == ResetBody || f == Truncate }
+func (f Fault) inBody() bool { return f >= ResetBody && f <= ShortLength }
+
+// orderly says whether the connection is closed, and not reset.
+func (f Fault) orderly() bool {
+	return f == Hangup || f == GoAwayLate || f.inBody() && f != ResetBody
+}
 
 // check panics where a could not be answered, so that a mistake in a script shows where the script is written.
 func (a Answer) check() {

@@ -404,7 +404,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestFaultString(t *testing.T) {
-	if got := fmt.Sprint(tctest.NoFault, tctest.Truncate, tctest.Fault(200)); got != "NoFault Truncate Fault(200)" {
+	if got := fmt.Sprint(tctest.NoFault, tctest.Truncate, tctest.ShortLength, tctest.Fault(200)); got != "NoFault Truncate ShortLength Fault(200)" {
 		t.Errorf("got %s", got)
 	}
 }

@@ -124,6 +124,8 @@ func TestFaultsBeforeAnswer(t *testing.T) {
 		{tctest.Refuse, is(syscall.ECONNREFUSED), reset},
 		{tctest.ResetEarly, reset, reset},
 		{tctest.ResetLate, reset, reset},
+		{tctest.ResetConn, reset, reset},
+		{tctest.GoAwayLate, is(io.EOF), is(io.EOF)},
 		{tctest.Hangup, is(io.EOF), is(io.EOF)},
 		{tctest.ResetStatus, says("malformed HTTP status code"), says("malformed HTTP status code")},
 		{tctest.ResetHeader, is(io.ErrUnexpectedEOF), func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) || reset(err) }},
@@ -137,6 +139,9 @@ func TestFaultsBeforeAnswer(t *testing.T) {
 				want = tt.memory
 			case "h2":
 				want = says("INTERNAL_ERROR")
+				if special := onHTTP2[tt.fault]; special != nil {
+					want = special
+				}
 			}
 			resp, err := e.rt.RoundTrip(e.request(t, t.Context()))
 			if resp != nil || !want(err) {
@@ -149,6 +154,38 @@ func TestFaultsBeforeAnswer(t *testing.T) {
 			if read := q.Length > 0; read != (tt.fault > tctest.ResetEarly) {
 				t.Errorf("%v: %d bytes of the body were read", tt.fault, q.Length)
 			}
+		}
+	})
+}
+
+// onHTTP2 is how the faults that end an HTTP/2 connection look.
+var onHTTP2 = map[tctest.Fault]func(error) bool{
+	tctest.ResetConn:  func(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) || reset(err) },
+	tctest.GoAwayLate: says("server sent GOAWAY and closed the connection"),
+}
+
+// TestGoAwayEarly looks like a reset on HTTP/1.1. On HTTP/2 the client's own Transport sends the request again.
+func TestGoAwayEarly(t *testing.T) {
+	endpoints(t, func(t *testing.T, e *endpoint) {
+		e.get(t) // the first stream of a connection is not different from the others
+		for range 2 {
+			e.On("DescribeInstances", tctest.Broken(tctest.GoAwayEarly), tctest.OK(nil))
+			before := len(e.Requests())
+			resp, err := e.rt.RoundTrip(e.request(t, t.Context()))
+			arrived := e.Requests()[before:]
+			if arrived[0].Fault != tctest.GoAwayEarly || arrived[0].Length != 0 {
+				t.Errorf("recorded %+v", arrived[0])
+			}
+			if e.name != "h2" {
+				if !reset(err) || len(arrived) != 1 {
+					t.Errorf("got %v, %v after %d requests", resp, err, len(arrived))
+				}
+				continue
+			}
+			if err != nil || len(arrived) != 2 || arrived[0].RemoteAddr == arrived[1].RemoteAddr {
+				t.Fatalf("%d requests: %+v, error %v", len(arrived), arrived, err)
+			}
+			resp.Body.Close()
 		}
 	})
 }
@@ -184,6 +221,11 @@ func TestFaultsInBody(t *testing.T) {
 		{tctest.Truncate, true, 10, 10},
 		{tctest.Truncate, true, 1 << 20, len(whole)},
 		{tctest.Truncate, false, -1, 0},
+		{tctest.TruncateChunk, false, 0, len(whole) / 2},
+		{tctest.TruncateChunk, true, -1, 0},
+		{tctest.LongLength, false, 0, len(whole)},
+		{tctest.ShortLength, false, 0, len(whole) / 2},
+		{tctest.ShortLength, false, 10, 10},
 	}
 	endpoints(t, func(t *testing.T, e *endpoint) {
 		for _, tt := range tests {
@@ -195,6 +237,18 @@ func TestFaultsInBody(t *testing.T) {
 				t.Errorf("%v: no header: %v", tt, err)
 				continue
 			}
+			length := int64(len(whole))
+			switch {
+			case tt.chunked || tt.fault == tctest.TruncateChunk:
+				length = -1
+			case tt.fault == tctest.LongLength:
+				length++
+			case tt.fault == tctest.ShortLength:
+				length = int64(tt.want)
+			}
+			if resp.ContentLength != length {
+				t.Errorf("%v: Content-Length %d, want %d", tt, resp.ContentLength, length)
+			}
 			body, err := io.ReadAll(resp.Body)
 			resp.Body.Close()
 			if string(body) != whole[:tt.want] {
@@ -204,7 +258,9 @@ func TestFaultsInBody(t *testing.T) {
 			switch {
 			case e.name == "h2":
 				want = says("INTERNAL_ERROR")
-			case tt.fault == tctest.Truncate:
+			case tt.fault == tctest.ShortLength:
+				want = is(nil)
+			case tt.fault != tctest.ResetBody:
 				want = is(io.ErrUnexpectedEOF)
 			}
 			if !want(err) {

@@ -110,7 +110,7 @@ func wrote(ctx context.Context, f Fault) {
 	}
 	if t.WroteRequest != nil {
 		info := httptrace.WroteRequestInfo{}
-		if f == ResetEarly {
+		if f.early() {
 			info.Err = f.err()
 		}
 		t.WroteRequest(info)
@@ -152,15 +152,15 @@ func (f Fault) err() error {
 	switch f {
 	case Refuse:
 		return netError("dial", "connect", syscall.ECONNREFUSED)
-	case ResetEarly, ResetLate, ResetBody:
+	case ResetEarly, GoAwayEarly, ResetLate, ResetConn, ResetBody:
 		return netError("read", "read", syscall.ECONNRESET)
 	case ResetStatus:
 		return fmt.Errorf("%s: malformed HTTP status code \"2\"", connectionBroken)
 	case ResetHeader:
 		return fmt.Errorf("%s: %w", connectionBroken, io.ErrUnexpectedEOF)
-	case Hangup:
+	case GoAwayLate, Hangup, ShortLength:
 		return io.EOF
-	case Truncate:
+	case Truncate, TruncateChunk, LongLength:
 		return io.ErrUnexpectedEOF
 	}
 	return nil

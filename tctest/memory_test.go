@@ -152,7 +152,7 @@ func TestMemoryRefusesBadRequests(t *testing.T) {
 
 func TestMemoryKeepsTransportContract(t *testing.T) {
 	answers := []tctest.Answer{tctest.OK(nil), tctest.HTTPStatus(204, ""), tctest.Stream(0, "a")}
-	for f := tctest.Refuse; f <= tctest.Truncate; f++ {
+	for f := tctest.Refuse; f <= tctest.ShortLength; f++ {
 		answers = append(answers, tctest.Broken(f))
 	}
 	for _, a := range answers {
@@ -223,6 +223,7 @@ func TestMemoryTrace(t *testing.T) {
 		{tctest.NoFault, "conn headers request:ok byte"},
 		{tctest.Refuse, ""},
 		{tctest.ResetEarly, "conn headers request:failed"},
+		{tctest.GoAwayEarly, "conn headers request:failed"},
 		{tctest.ResetLate, "conn headers request:ok"},
 		{tctest.ResetBody, "conn headers request:ok byte"},
 	}

@@ -39,8 +39,8 @@ func newReply(a Answer, now time.Time) *reply {
 	if a.Gzip {
 		p.compress()
 	}
-	if !a.Chunked && a.Events == nil && !p.empty("") {
-		p.header.Set("Content-Length", strconv.FormatInt(p.size, 10))
+	if !a.Chunked && a.Events == nil && a.Fault != TruncateChunk && !p.empty("") {
+		p.header.Set("Content-Length", strconv.FormatInt(p.length(), 10))
 	}
 	for k, v := range a.Header {
 		p.header[http.CanonicalHeaderKey(k)] = slices.Clone(v)
@@ -95,10 +95,21 @@ func (p *reply) compress() {
 	p.header.Set("Content-Encoding", "gzip")
 }
 
+// length is the Content-Length that is announced.
+func (p *reply) length() int64 {
+	switch p.Fault {
+	case LongLength:
+		return p.size + 1
+	case ShortLength:
+		return p.cut()
+	}
+	return p.size
+}
+
 // cut returns how many bytes of the body arrive.
 func (p *reply) cut() int64 {
 	switch {
-	case !p.Fault.inBody():
+	case !p.Fault.inBody() || p.Fault == LongLength:
 		return p.size
 	case p.Cut == 0:
 		return p.size / 2

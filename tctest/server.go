@@ -42,6 +42,9 @@ func newServer() *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.http.Config.BaseContext = func(net.Listener) context.Context { return ctx }
+	s.http.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		return context.WithValue(ctx, connKey{}, conn)
+	}
 	s.http.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			s.conns.Add(1)
@@ -84,6 +87,9 @@ func (s *Server) NewRequest(ctx context.Context, service, version, action string
 	return s.Cloud.newRequest(ctx, s.URL+"/", service, version, action, params)
 }
 
+// connKey is the context key of a request's connection, which HTTP/2 does not let a handler take over.
+type connKey struct{}
+
 // ServeHTTP answers r as scripted. To break a connection it takes it over, or else panics with [http.ErrAbortHandler],
 // which net/http's servers understand.
 func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -92,12 +98,12 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	if p.Fault != NoFault && !p.Fault.inBody() {
-		kill(w, p)
+		kill(w, r, p)
 		return
 	}
 	p.write(w, r)
 	if p.Fault.inBody() {
-		kill(w, p)
+		kill(w, r, p)
 	}
 }
 
@@ -105,6 +111,9 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *reply) write(w http.ResponseWriter, r *http.Request) {
 	for k, v := range p.header {
 		w.Header()[k] = v
+	}
+	if p.Fault == ShortLength && r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close") // or the client would find the rest where it looks for its next answer
 	}
 	w.WriteHeader(p.Status)
 	if p.empty(r.Method) {
@@ -135,37 +144,65 @@ func (f *flushing) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// torn is as much of the header as arrives.
+// torn is what arrives beside whole answers or parts of a body.
 var torn = map[Fault]string{
-	ResetStatus: "HTTP/1.1 2",
-	ResetHeader: "HTTP/1.1 200 OK\r\nContent-Type: app",
+	ResetStatus:   "HTTP/1.1 2",
+	ResetHeader:   "HTTP/1.1 200 OK\r\nContent-Type: app",
+	TruncateChunk: "400\r\n",
 }
 
-// kill breaks the connection as p's fault says. On HTTP/2 it resets the stream.
-func kill(w http.ResponseWriter, p *reply) {
+// kill breaks the connection as p's fault says.
+func kill(w http.ResponseWriter, r *http.Request, p *reply) {
 	c := http.NewResponseController(w)
 	if p.Fault.inBody() {
 		c.Flush()
 	}
 	conn, buffered, err := c.Hijack()
 	if err != nil {
-		panic(http.ErrAbortHandler)
+		killHTTP2(r, p.Fault)
 	}
 	buffered.WriteString(torn[p.Fault])
+	if p.Fault == ShortLength {
+		io.Copy(buffered, p.source)
+	}
 	buffered.Flush()
-	if p.Fault != Hangup && p.Fault != Truncate {
-		conn = raw(conn)
-		if t, ok := conn.(*net.TCPConn); ok {
-			t.SetLinger(0) // Close sends RST
-		}
+	if !p.Fault.orderly() {
+		conn = resetting(conn)
 	}
 	conn.Close()
 }
 
-// raw returns the connection under TLS, which must not say goodbye before a reset.
-func raw(conn net.Conn) net.Conn {
+// killHTTP2 ends the connection of r if f does that, else r's stream.
+func killHTTP2(r *http.Request, f Fault) {
+	if conn, ok := r.Context().Value(connKey{}).(net.Conn); ok {
+		switch f {
+		case GoAwayEarly:
+			io.WriteString(conn, goAway+"\x00\x00\x00\x00"+noError)
+			conn.Close()
+		case GoAwayLate:
+			io.WriteString(conn, goAway+"\x7f\xff\xff\xff"+noError)
+			conn.Close()
+		case ResetConn:
+			resetting(conn).Close()
+		}
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// A GOAWAY frame, RFC 9113, section 6.8: its head, then the last stream that may have been processed, then an error code.
+// The frame is one record of TLS, so it does not come between the parts of another.
+const (
+	goAway  = "\x00\x00\x08\x07\x00\x00\x00\x00\x00"
+	noError = "\x00\x00\x00\x00"
+)
+
+// resetting returns the connection under TLS, which must not say goodbye before a reset. Its Close sends RST.
+func resetting(conn net.Conn) net.Conn {
 	if t, ok := conn.(*tls.Conn); ok {
-		return t.NetConn()
+		conn = t.NetConn()
+	}
+	if t, ok := conn.(*net.TCPConn); ok {
+		t.SetLinger(0)
 	}
 	return conn
 }
