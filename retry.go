@@ -132,6 +132,11 @@ func (p *RetryPolicy) effect(c *Call, l *lane) Effect {
 	return l.effectOf(c.Service, c.Action)
 }
 
+// repetitionMatters reports whether it decides over a further try that the server may have seen the call.
+func (p *RetryPolicy) repetitionMatters(c *Call, l *lane) bool {
+	return p.Replay != ReplayAlways && (p.Replay == ReplayNever || p.effect(c, l) != Safe)
+}
+
 // repeatable reports whether req may be sent again without being done twice, after an attempt a that is not a success.
 // neverLeft says that the server cannot have seen it.
 func (p *RetryPolicy) repeatable(a *Attempt, neverLeft bool, req *http.Request, body func() (io.ReadCloser, error)) bool {

@@ -301,7 +301,7 @@ func (c *call) request() (*http.Request, error) {
 	if c.policy.AttemptTimeout > 0 {
 		ctx, c.cancel = context.WithTimeout(ctx, c.policy.AttemptTimeout)
 	}
-	if c.policy.Replay != ReplayAlways && c.policy.effect(&c.attempt.Call, c.lane) != Safe {
+	if c.policy.repetitionMatters(&c.attempt.Call, c.lane) {
 		c.trace = new(trace)
 		ctx = httptrace.WithClientTrace(ctx, c.trace.hooks())
 	}

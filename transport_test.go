@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -480,6 +481,26 @@ func TestMalformedRequest(t *testing.T) {
 			t.Errorf("error %v after %d attempts, want %v", err, attempts, want)
 		}
 	}
+}
+
+// TestNeverSentIsAlwaysRepeated repeats a read, too, under ReplayNever, if there was no connection for it.
+func TestNeverSentIsAlwaysRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := over(new(tctest.Cloud), func(tr *tcretry.Transport) { tr.Retry.Replay = tcretry.ReplayNever })
+		base, failed := s.base.RoundTripper, false
+		s.base.RoundTripper = baseFunc(func(req *http.Request) (*http.Response, error) {
+			if failed {
+				return base.RoundTrip(req)
+			}
+			failed = true
+			req.Body.Close()
+			if trace := httptrace.ContextClientTrace(req.Context()); trace != nil && trace.GetConn != nil {
+				trace.GetConn("cvm.tencentcloudapi.com:443")
+			}
+			return nil, errors.New("remote error: tls: internal error")
+		})
+		s.call(t, t.Context(), read, "{}").want(t, 2, tcretry.OK, tcretry.Succeeded)
+	})
 }
 
 // TestOver shares what was learned between bases.
