@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -331,6 +332,9 @@ func (c *call) equip(req *http.Request) (err error) {
 			req.ContentLength = int64(len(c.payload.kept))
 		}
 	}
+	if c.trace != nil && methodEffect(c.attempt.Method) == Safe {
+		sendOnce(req)
+	}
 	if c.t.Signer == nil {
 		return nil
 	}
@@ -343,6 +347,16 @@ func (c *call) equip(req *http.Request) (err error) {
 		return fmt.Errorf("tcretry: signing the request: %w", err)
 	}
 	return nil
+}
+
+// sendOnce keeps http.Transport from sending req again by itself. It does so when a connection that it had used before breaks,
+// if the method is safe, whatever the action is, and the body is nil, http.NoBody or to be had again. An empty body of another
+// type does not change what is sent.
+func sendOnce(req *http.Request) {
+	req.GetBody = nil
+	if req.Body == nil || req.Body == http.NoBody {
+		req.Body = io.NopCloser(http.NoBody)
+	}
 }
 
 // judge finds out what an attempt's answer means.

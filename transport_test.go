@@ -483,6 +483,31 @@ func TestMalformedRequest(t *testing.T) {
 	}
 }
 
+// TestBaseSendsOnce keeps http.Transport, which takes every GET for a read, from sending a write again when a connection that
+// served before breaks.
+func TestBaseSendsOnce(t *testing.T) {
+	server := tctest.NewServer()
+	defer server.Close()
+	for _, method := range []string{"GET", ""} {
+		server.On(buy, throttle, tctest.Broken(tctest.Hangup), fine)
+		before := server.Count(buy)
+		s := over(server.Cloud, func(tr *tcretry.Transport) {
+			tr.Limiter = tcretry.NoLimit
+			tr.Retry.Backoff = func(tcretry.Class) backoff.BackOff { return &backoff.ZeroBackOff{} }
+		})
+		s.base.RoundTripper = server.Client().Transport
+		req, _ := server.NewRequest(t.Context(), "cvm", "2017-03-12", buy, nil)
+		req.Method, req.Body, req.GetBody, req.ContentLength = method, nil, nil, 0
+		s.do(t, req, nil).want(t, 2, tcretry.Transient, tcretry.UnsafeToRepeat)
+		equal(t, method+" requests", server.Count(buy)-before, 2)
+		for _, q := range server.Requests() {
+			if q.Length > 0 || q.Header.Get("Content-Length") != "" || q.Header.Get("Transfer-Encoding") != "" {
+				t.Errorf("%s has a body: %v", method, q.Header)
+			}
+		}
+	}
+}
+
 // TestNeverSentIsAlwaysRepeated repeats a read, too, under ReplayNever, if there was no connection for it.
 func TestNeverSentIsAlwaysRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
