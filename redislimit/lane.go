@@ -20,6 +20,7 @@ type lane struct {
 	learned time.Time // when limit was set by this process
 	parts   float64   // processes that share the limit
 	free    time.Time // next slot while Redis is away
+	ahead   time.Time // next slot, as far as the last lease tells
 	waiting []*waiter
 	leasing bool
 }
@@ -51,8 +52,8 @@ func (n *lane) slot(ctx context.Context) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	if deadline, ok := ctx.Deadline(); ok {
-		// The slot cannot come before the others of this process had theirs.
-		wait := time.Duration(float64(len(n.waiting)) / n.limit * float64(time.Second))
+		// The slot cannot come before those that were leased, nor before the others who wait had theirs.
+		wait := max(time.Until(n.ahead), 0) + time.Duration(float64(len(n.waiting))/n.limit*float64(time.Second))
 		if !time.Now().Add(wait).Before(deadline) {
 			n.mu.Unlock()
 			return time.Time{}, &tcretry.LimitError{Key: n.key, Wait: wait}
@@ -88,11 +89,14 @@ func (n *lane) lease() {
 	if !ok {
 		first, interval = n.alone(interval, len(waiters))
 	}
+	end := first.Add(time.Duration(len(waiters)) * interval)
+	n.mu.Lock()
+	n.ahead = end
+	n.mu.Unlock()
 	for i, w := range waiters {
 		w.slot <- first.Add(time.Duration(i) * interval)
 	}
-	next := first.Add(time.Duration(len(waiters))*interval - interval/2)
-	time.AfterFunc(time.Until(next), n.lease)
+	time.AfterFunc(time.Until(end)-interval/2, n.lease)
 }
 
 // next takes those who wait out of the queue. With nobody left the lease ends.
