@@ -322,6 +322,34 @@ func TestConcurrentClose(t *testing.T) {
 	}
 }
 
+// TestCheckResponseOfNothing knows of an answer without a body what the Transport knew.
+func TestCheckResponseOfNothing(t *testing.T) {
+	for _, class := range []tcretry.Class{tcretry.Terminal, tcretry.OK} {
+		tr := &tcretry.Transport{
+			Base: baseFunc(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: 503, Body: http.NoBody}, nil
+			}),
+			Classify: func(tcretry.Attempt) tcretry.Class { return class },
+		}
+		req, _ := http.NewRequest("GET", "https://cvm.tencentcloudapi.com/", nil)
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = tcretry.CheckResponse(resp)
+		var e *tcretry.Error
+		switch failed := errors.As(err, &e); {
+		case class == tcretry.OK:
+			equal(t, "failure", err, nil)
+		case !failed || e.Attempts != 1 || e.Stop != tcretry.NotRetryable || e.Class != class:
+			t.Errorf("the failure is %+v", err)
+		}
+		if text, err := io.ReadAll(resp.Body); len(text) > 0 || err != nil {
+			t.Errorf("the body is %q, error %v", text, err)
+		}
+	}
+}
+
 // TestCheckResponse judges what a Transport returned, and what it did not.
 func TestCheckResponse(t *testing.T) {
 	if err := tcretry.CheckResponse(nil); err == nil || !strings.Contains(err.Error(), "nil") {

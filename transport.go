@@ -537,9 +537,7 @@ func (c *call) result(resp *http.Response, err error) (*http.Response, error) {
 		resp.Body.Close()
 	}
 	if err == nil {
-		if c.body != nil {
-			c.body.remember(&c.attempt)
-		}
+		c.remember(resp)
 		return resp, nil
 	}
 	var r *refusal
@@ -550,6 +548,17 @@ func (c *call) result(resp *http.Response, err error) (*http.Response, error) {
 		err = &interruption{contextError(c.ctx), err}
 	}
 	return nil, c.interrupted(err)
+}
+
+// remember tells CheckResponse what is known of resp, which only a body can hold, be it an empty one.
+func (c *call) remember(resp *http.Response) {
+	if c.body == nil && resp.StatusCode != http.StatusSwitchingProtocols {
+		c.body = &body{rest: resp.Body}
+		resp.Body = c.body
+	}
+	if c.body != nil {
+		c.body.remember(&c.attempt)
+	}
 }
 
 // keep remembers a failed attempt while the call waits for the next, and frees its connection.
