@@ -112,6 +112,9 @@ func TestNoBody(t *testing.T) {
 		if _, ok := resp.Body.(io.Writer); ok != (status == 101) {
 			t.Errorf("%d: the body is a %T", status, resp.Body)
 		}
+		if status != 101 && resp.Body != http.NoBody {
+			t.Errorf("%d: the body is a %T, want it as it came", status, resp.Body)
+		}
 		equal(t, "RequestId", s.attempts[0].RequestID, "id")
 		equal(t, "failure", tcretry.CheckResponse(resp), nil)
 	}

@@ -550,9 +550,11 @@ func (c *call) result(resp *http.Response, err error) (*http.Response, error) {
 	return nil, c.interrupted(err)
 }
 
-// remember tells CheckResponse what is known of resp, which only a body can hold, be it an empty one.
+// remember tells CheckResponse what is known of resp, which only a body can hold, be it an empty one. A plain success without a
+// body passes through.
 func (c *call) remember(resp *http.Response) {
-	if c.body == nil && resp.StatusCode != http.StatusSwitchingProtocols {
+	plain := c.attempt.Class == OK && resp.StatusCode < 400
+	if c.body == nil && !plain && resp.StatusCode != http.StatusSwitchingProtocols {
 		c.body = &body{rest: resp.Body}
 		resp.Body = c.body
 	}
