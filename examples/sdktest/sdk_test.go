@@ -3,10 +3,12 @@ package sdktest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,34 +131,92 @@ func newStreamResponse() *streamResponse {
 	return &streamResponse{&tchttp.BaseSSEResponse{}}
 }
 
-// TestManyClients shares one Transport between 150 clients that make 1,000 calls at once.
+// TestManyClients shares one Transport between 150 clients that call at once, while every tenth request fails. Each gets its
+// own answers, the connections are used again and again, and nothing is left of them.
 func TestManyClients(t *testing.T) {
+	t.Run("HTTP/2", func(t *testing.T) { manyClients(t, 1, func(*http.Transport) {}) })
+	t.Run("HTTP/1.1", func(t *testing.T) {
+		manyClients(t, 20, func(base *http.Transport) {
+			base.Protocols = new(http.Protocols)
+			base.Protocols.SetHTTP1(true)
+			base.MaxConnsPerHost, base.MaxIdleConnsPerHost = 20, 20
+		})
+	})
+}
+
+const clients, callsEach = 150, 7
+
+func manyClients(t *testing.T, connections int, edit func(*http.Transport)) {
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // after the server is closed
 	server := newServer(t)
-	failures := 0
-	var mu sync.Mutex
-	server.Default = func(tctest.Request) tctest.Answer {
-		mu.Lock()
-		defer mu.Unlock()
-		if failures++; failures%10 == 0 {
-			return tctest.Error("InternalError", "x")
-		}
-		return tctest.OK(nil)
+	server.Default = everyTenthFails()
+	base := server.Client().Transport.(*http.Transport)
+	edit(base)
+	transport := &tcretry.Transport{Base: base, Retry: tcretry.RetryPolicy{MaxAttempts: 10, MaxDelay: time.Nanosecond}}
+	if err := echo(newClient(transport), -1); err != nil { // on HTTP/2 the others find its connection
+		t.Fatal(err)
 	}
-	transport := &tcretry.Transport{Base: server.Client().Transport, Retry: tcretry.RetryPolicy{MaxAttempts: 10, MaxDelay: time.Nanosecond}}
-	clients := make([]*common.Client, 150)
+	var callers sync.WaitGroup
 	for i := range clients {
-		clients[i] = newClient(transport)
-	}
-	var calls sync.WaitGroup
-	for i := range 1000 {
-		calls.Go(func() {
-			if _, err := send(clients[i%len(clients)], "DescribeInstances"); err != nil {
-				t.Error(err)
+		client := newClient(transport)
+		callers.Go(func() {
+			for n := range callsEach {
+				if err := echo(client, i*callsEach+n); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}
-	calls.Wait()
+	callers.Wait()
 	transport.CloseIdleConnections()
+	if n := server.Conns(); n > connections {
+		t.Errorf("%d connections, want at most %d", n, connections)
+	}
+	// Of ten requests nine succeed.
+	if sent, want := server.Count("DescribeInstances"), clients*callsEach*10/9; sent < want || sent > want+2 {
+		t.Errorf("%d requests, want %d", sent, want)
+	}
+}
+
+// everyTenthFails answers with the number that it was sent, and every tenth time with a failure.
+func everyTenthFails() func(tctest.Request) tctest.Answer {
+	var requests atomic.Int64
+	return func(r tctest.Request) tctest.Answer {
+		if requests.Add(1)%10 == 0 {
+			return tctest.Error("InternalError", "x")
+		}
+		var params struct{ Limit int }
+		if err := json.Unmarshal(r.Body, &params); err != nil {
+			return tctest.Error("InvalidParameter", err.Error())
+		}
+		return tctest.OK(params)
+	}
+}
+
+// echo sends a number and wants it back.
+func echo(client *common.Client, number int) error {
+	request := tchttp.NewCommonRequest("cvm", "2017-03-12", "DescribeInstances")
+	if err := request.SetActionParameters(map[string]any{"Limit": number}); err != nil {
+		return err
+	}
+	response := tchttp.NewCommonResponse()
+	if err := client.Send(request, response); err != nil {
+		return err
+	}
+	var body struct {
+		Response struct {
+			Limit     *int
+			RequestId string
+		}
+	}
+	if err := json.Unmarshal(response.GetBody(), &body); err != nil {
+		return err
+	}
+	if got := body.Response; got.Limit == nil || *got.Limit != number || got.RequestId == "" {
+		return fmt.Errorf("the answer to %d is %s", number, response.GetBody())
+	}
+	return nil
 }
 
 // TestCancellation ends the SDK's call at once.
