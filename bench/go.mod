@@ -9,6 +9,7 @@ require (
 	github.com/hashicorp/go-retryablehttp v0.7.8
 	github.com/tcretry/tcretry v0.0.0
 	github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common v1.3.210
+	go.uber.org/goleak v1.3.0
 	golang.org/x/time v0.15.0
 )
 
