@@ -181,7 +181,7 @@ func (p *reply) response(req *http.Request) *http.Response {
 	if n, err := strconv.ParseInt(p.header.Get("Content-Length"), 10, 64); err == nil {
 		r.ContentLength = n
 	}
-	if p.empty(req.Method) {
+	if p.empty(req.Method) || r.ContentLength == 0 {
 		r.ContentLength = max(r.ContentLength, 0)
 		r.Body = http.NoBody
 		return r

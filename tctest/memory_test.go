@@ -215,6 +215,16 @@ func TestMemoryGet(t *testing.T) {
 	}
 }
 
+// TestMemoryEmptyBody has no body where http.Transport has none.
+func TestMemoryEmptyBody(t *testing.T) {
+	var c tctest.Cloud
+	c.On("", tctest.HTTPStatus(503, ""))
+	resp, err := c.RoundTrip(newRequest(t, &c, "A"))
+	if err != nil || resp.Body != http.NoBody {
+		t.Errorf("got the body %T and %v", resp.Body, err)
+	}
+}
+
 func TestMemoryTrace(t *testing.T) {
 	tests := []struct {
 		fault tctest.Fault
