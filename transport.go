@@ -575,9 +575,9 @@ func (c *call) keep(resp *http.Response, err error) {
 	}
 }
 
-// sleep waits for the next attempt's time.
+// sleep waits for the next attempt's time, of which keep has used some.
 func (c *call) sleep() error {
-	err := sleep(c.ctx, c.attempt.Delay)
+	err := sleep(c.ctx, time.Until(c.now.Add(c.attempt.Delay)))
 	c.now = time.Now()
 	return err
 }

@@ -118,6 +118,8 @@ func TestDelays(t *testing.T) {
 		a.Header = http.Header{"Retry-After": {value}}
 		return a
 	}
+	trickle := tctest.HTTPStatus(502, "<html>"+strings.Repeat("x", 1000))
+	trickle.Chunk, trickle.Pause = 10, time.Second
 	constant := tcretry.RetryPolicy{Backoff: func(tcretry.Class) backoff.BackOff { return backoff.NewConstantBackOff(3 * time.Second) }}
 	capped := constant
 	capped.MaxDelay = time.Second
@@ -132,6 +134,7 @@ func TestDelays(t *testing.T) {
 		took    time.Duration
 	}{
 		{"backoff", constant, 0, []tctest.Answer{internal, fine}, tcretry.Succeeded, 3 * time.Second},
+		{"backoff, of which draining is a part", constant, 0, []tctest.Answer{trickle, fine}, tcretry.Succeeded, 3 * time.Second},
 		{"capped backoff", capped, 0, []tctest.Answer{internal, fine}, tcretry.Succeeded, time.Second},
 		{"Retry-After", constant, 0, []tctest.Answer{retryAfter(503, "7"), fine}, tcretry.Succeeded, 7 * time.Second},
 		{"Retry-After on 429", constant, 0, []tctest.Answer{retryAfter(429, "7"), fine}, tcretry.Succeeded, 7 * time.Second},
