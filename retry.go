@@ -294,7 +294,7 @@ func (p *RetryPolicy) decide(a Attempt, s situation) (time.Duration, Stop) {
 	switch {
 	case !s.deadline.IsZero() && !next.Before(s.deadline):
 		return 0, DeadlineNear
-	case !s.aging.IsZero() && next.After(s.aging):
+	case !s.aging.IsZero() && !next.Before(s.aging):
 		return 0, SignatureAging
 	case a.Class != Throttled && !renew && !s.budget():
 		return 0, BudgetSpent

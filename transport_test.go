@@ -198,6 +198,13 @@ func TestSignatureAging(t *testing.T) {
 		s.call(t, t.Context(), read, "{}").want(t, 5, tcretry.Transient, tcretry.SignatureAging)
 	})
 	synctest.Test(t, func(t *testing.T) {
+		late := policy
+		late.Backoff = func(tcretry.Class) backoff.BackOff { return backoff.NewConstantBackOff(240 * time.Second) }
+		s := over(new(tctest.Cloud), func(tr *tcretry.Transport) { tr.Retry = late })
+		s.cloud.On(read, internal)
+		s.call(t, t.Context(), read, "{}").want(t, 1, tcretry.Transient, tcretry.SignatureAging)
+	})
+	synctest.Test(t, func(t *testing.T) {
 		cloud := &tctest.Cloud{Secrets: map[string]string{"AKID": "secret"}}
 		s := over(cloud, func(tr *tcretry.Transport) {
 			tr.Retry = policy
