@@ -530,11 +530,15 @@ func (c *call) report() {
 }
 
 // result is what the caller gets after the last attempt. A response is never returned together with an error. One whose body
-// broke off because the caller's context ended is an error, for the Transport held it back while it read.
+// broke off because the caller's context ended is an error, for the Transport held it back while it read. It names the RequestId
+// if that was read.
 func (c *call) result(resp *http.Response, err error) (*http.Response, error) {
 	if resp != nil && c.attempt.Stop == Canceled && c.attempt.Err != nil {
 		err = c.attempt.Err
 		resp.Body.Close()
+		if c.attempt.RequestID != "" {
+			c.before().last = c.attempt.asError()
+		}
 	}
 	if err == nil {
 		c.remember(resp)
@@ -544,7 +548,10 @@ func (c *call) result(resp *http.Response, err error) (*http.Response, error) {
 	switch {
 	case errors.As(err, &r):
 		err = r.error
-	case c.attempt.Stop == Canceled && !errors.Is(err, c.ctx.Err()):
+	case c.attempt.Stop != Canceled || errors.Is(err, c.ctx.Err()):
+	case errors.Is(err, context.Cause(c.ctx)):
+		err = contextError(c.ctx)
+	default:
 		err = &interruption{contextError(c.ctx), err}
 	}
 	return nil, c.interrupted(err)

@@ -339,6 +339,8 @@ func TestCancellation(t *testing.T) {
 	slow.Latency = time.Hour
 	stalling := tctest.Large(1000)
 	stalling.Chunk, stalling.Pause = 10, time.Hour
+	known := failing
+	known.IDFirst, known.Chunk, known.Pause = true, 80, time.Hour
 	hour := tcretry.RetryPolicy{MaxDelay: 2 * time.Hour, Backoff: func(tcretry.Class) backoff.BackOff { return backoff.NewConstantBackOff(time.Hour) }}
 	tests := []struct {
 		name    string
@@ -350,6 +352,7 @@ func TestCancellation(t *testing.T) {
 		{"in flight", tcretry.RetryPolicy{}, tcretry.Limit{}, []tctest.Answer{slow}, false},
 		{"in flight of the second", tcretry.RetryPolicy{}, tcretry.Limit{}, []tctest.Answer{failing, slow}, true},
 		{"in the peek", tcretry.RetryPolicy{}, tcretry.Limit{}, []tctest.Answer{stalling}, false},
+		{"in the peek, behind the RequestId", tcretry.RetryPolicy{}, tcretry.Limit{}, []tctest.Answer{known}, true},
 		{"in the backoff", hour, tcretry.Limit{}, []tctest.Answer{failing}, true},
 		{"in the limiter", tcretry.RetryPolicy{}, tcretry.Limit{QPS: 1. / 200}, []tctest.Answer{failing}, true},
 	}
@@ -373,7 +376,7 @@ func TestCancellation(t *testing.T) {
 				if !errors.Is(o.err, context.Canceled) || o.took != time.Minute {
 					t.Errorf("error %v after %v", o.err, o.took)
 				}
-				if o.err != nil && strings.Contains(o.err.Error(), id) != test.named {
+				if o.err != nil && (strings.Contains(o.err.Error(), id) != test.named || strings.Count(o.err.Error(), why.Error()) != 1) {
 					t.Errorf("error %q", o.err)
 				}
 				var e *tcretry.Error
