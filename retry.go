@@ -49,13 +49,14 @@ type RetryPolicy struct {
 type Replay uint8
 
 const (
-	// ReplaySafe repeats what cannot be done twice. What was throttled or never left the machine is always repeated. After an
-	// answered failure so are calls that are Safe, Idempotent, without an action, or with a ClientToken or
-	// X-Idempotency-Key; after an unknown outcome only those that are Safe or have such a token.
+	// ReplaySafe repeats what cannot be done twice. What was throttled, refused for the age of its signature or because of
+	// another operation (Conflict), or never left the machine is always repeated. After another answered failure so are calls
+	// that are Safe, Idempotent, without an action, or with a ClientToken or X-Idempotency-Key; after an unknown outcome only
+	// those that are Safe or have such a token.
 	ReplaySafe Replay = iota
 	// ReplayAlways repeats every request, whatever it may do twice.
 	ReplayAlways
-	// ReplayNever repeats only what was throttled or never left the machine.
+	// ReplayNever repeats only what was throttled, refused for the age of its signature, or never left the machine.
 	ReplayNever
 )
 
