@@ -2,7 +2,10 @@ package tcretry_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -469,6 +472,33 @@ func TestBadBases(t *testing.T) {
 		defer func() { equal(t, "panic", recover(), "at the disco") }()
 		try(func(req *http.Request) (*http.Response, error) { panic("at the disco") })
 	}()
+}
+
+// TestCertificates are refused once: by net/http on a socket, and by bases that wrap what they say.
+func TestCertificates(t *testing.T) {
+	server := tctest.NewTLSServer()
+	defer server.Close()
+	distrustful := server.Client().Transport.(*http.Transport).Clone()
+	distrustful.TLSClientConfig = nil
+	bases := map[string]http.RoundTripper{"socket": distrustful}
+	for name, err := range map[string]error{
+		"authority": x509.UnknownAuthorityError{}, "host": x509.HostnameError{Certificate: new(x509.Certificate)},
+		"expired": x509.CertificateInvalidError{Reason: x509.Expired}, "verification": &tls.CertificateVerificationError{Err: io.EOF},
+	} {
+		bases[name] = baseFunc(func(req *http.Request) (*http.Response, error) {
+			req.Body.Close()
+			return nil, fmt.Errorf("a base: %w", err)
+		})
+	}
+	for name, base := range bases {
+		t.Run(name, func(t *testing.T) {
+			s := over(new(tctest.Cloud), nil)
+			s.base.RoundTripper = base
+			o := s.call(t, context.Background(), read, "{}")
+			o.want(t, 1, tcretry.Terminal, tcretry.NotRetryable)
+		})
+	}
+	equal(t, "requests", server.Count(""), 0)
 }
 
 // TestMalformedRequest returns the base's own error, after one attempt.
