@@ -45,7 +45,10 @@ func TestFinds(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			o := options{callers: len(scenes), seed: 1, policy: policy(), wrap: test.wrap}
+			o := options{callers: 20, seed: 1, policy: policy(), wrap: test.wrap}
+			if test.finds == "" {
+				o.callers = len(scenes)
+			}
 			if test.policy != nil {
 				test.policy(&o.policy)
 			}
