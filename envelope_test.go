@@ -182,7 +182,7 @@ func FuzzParseEnvelope(f *testing.F) {
 func TestGeneratedEnvelopes(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	failed := 0
-	for range 50_000 {
+	for range 10_000 {
 		body := []byte(object(r, 3))
 		got, ok := tcretry.ParseEnvelope(body)
 		if want, wantOK := oracle(body); got != want || ok != wantOK || !json.Valid(body) {
@@ -192,7 +192,7 @@ func TestGeneratedEnvelopes(t *testing.T) {
 			failed++
 		}
 	}
-	if failed < 3000 {
+	if failed < 500 {
 		t.Errorf("only %d of the documents fail", failed)
 	}
 }

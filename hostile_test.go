@@ -185,9 +185,9 @@ func TestBombs(t *testing.T) {
 		name string
 		body []byte
 	}{
-		{"zeros", gzipped(bytes.Repeat([]byte{0}, 64<<20))},
-		{"bomb in a bomb", gzipped(gzipped(bytes.Repeat([]byte{' '}, 64<<20)))},
-		{"deep", gzipped(bytes.Repeat([]byte{'['}, 16<<20))},
+		{"zeros", gzipped(make([]byte, 2<<20))},
+		{"bomb in a bomb", gzipped(gzipped(bytes.Repeat([]byte{' '}, 2<<20)))},
+		{"deep", gzipped(bytes.Repeat([]byte{'['}, 2<<20))},
 		{"extra field", append([]byte("\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\x00\xff\xff"), make([]byte, 70_000)...)},
 		{"endless name", append([]byte("\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\x00"), bytes.Repeat([]byte{'n'}, 70_000)...)},
 		{"empty members", bytes.Repeat(gzipped(nil), 3000)},
@@ -355,7 +355,7 @@ func TestHostileErrors(t *testing.T) {
 
 // TestManyNames bounds what is remembered of actions, hosts and codes.
 func TestManyNames(t *testing.T) {
-	const many = 30_000
+	const many = 15_000
 	synctest.Test(t, func(t *testing.T) {
 		limiter := &tcretry.RateLimiter{MaxKeys: 500}
 		i := 0

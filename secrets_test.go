@@ -123,8 +123,8 @@ func TestSecrets(t *testing.T) {
 		for signing, sign := range signings {
 			for ending, end := range endings {
 				for wording, word := range wordings {
-					if wording != "plain" && (signing != "in a query" || ending != "") {
-						continue
+					if ending != "" && signing == "in a form" || wording != "plain" && (ending != "" || signing != "in a query") {
+						continue // nothing new
 					}
 					where := strings.Join([]string{name, signing, ending, wording}, ", ")
 					synctest.Test(t, func(t *testing.T) { secretCalls(t, where, script, sign, end, word, seen) })
@@ -146,7 +146,7 @@ func secretCalls(
 	t *testing.T, where string, script []tctest.Answer, sign func(context.Context, *setup, string) *http.Request,
 	end func(*setup), word func(*http.Request, error) error, seen map[tcretry.Stop]int,
 ) {
-	var log bytes.Buffer
+	var log, errs bytes.Buffer
 	s := over(new(tctest.Cloud), func(tr *tcretry.Transport) {
 		tr.Logger = zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewDevelopmentEncoderConfig()), zapcore.AddSync(&log), zap.DebugLevel))
 	})
@@ -159,24 +159,23 @@ func secretCalls(
 	})
 	end(s)
 	s.cloud.On("", script...)
-	for _, action := range []string{read, buy, set} {
-		for _, patience := range []time.Duration{0, time.Nanosecond, 50 * time.Millisecond, 2 * time.Second, 10 * time.Minute} {
+	for _, action := range []string{read, buy} {
+		for _, patience := range []time.Duration{0, time.Nanosecond, 50 * time.Millisecond, 10 * time.Minute} {
 			ctx, cancel := context.WithCancel(t.Context())
 			if patience > 0 {
 				ctx, cancel = context.WithTimeout(ctx, patience)
 				time.AfterFunc(patience/2, cancel)
 			}
 			o := s.do(t, sign(ctx, s, action), nil)
-			for _, err := range []error{o.err, o.failure} {
-				leaks(t, where+": error", shown(err), s.cloud.Requests())
-			}
+			cancel()
+			errs.WriteString(shown(o.err) + shown(o.failure))
 			for _, a := range o.attempts {
 				seen[a.Stop]++
-				leaks(t, where+": attempt", shown(a.Err)+a.Code+a.Message, s.cloud.Requests())
+				errs.WriteString(shown(a.Err) + a.Code + a.Message)
 			}
-			cancel()
 		}
 	}
+	leaks(t, where+": error", errs.String(), s.cloud.Requests())
 	leaks(t, where+": log", log.String(), s.cloud.Requests())
 }
 
