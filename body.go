@@ -176,8 +176,8 @@ func innocent(document []byte) bool {
 	return bytes.HasPrefix(document, []byte(`{"Response":{`)) && bytes.IndexByte(document, '\\') < 0 && !bytes.Contains(document, []byte(`Error"`))
 }
 
-// cutOff is the message of an error of which the window holds no more than that there is one: the call is no success.
-const cutOff = "(the error is longer than what is read of an answer)"
+// cutOff is the message of an error of which the head says no more than that there is one: the call is no success.
+const cutOff = "(the error is cut off)"
 
 // headerRequestID is the RequestId of an answer without an envelope: a stream's, or a gateway's.
 func headerRequestID(resp *http.Response) string {
