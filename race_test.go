@@ -1,0 +1,6 @@
+//go:build race
+
+package tcretry_test
+
+// raced says that the race detector watches, which makes everything slow.
+const raced = true
