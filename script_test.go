@@ -128,7 +128,7 @@ func (r *reply) faultError() error {
 		return r.err
 	case tctest.Refuse:
 		return syscall.ECONNREFUSED
-	case tctest.ResetEarly, tctest.ResetLate, tctest.ResetBody:
+	case tctest.ResetEarly, tctest.GoAwayEarly, tctest.ResetLate, tctest.ResetConn, tctest.ResetBody:
 		return syscall.ECONNRESET
 	}
 	return errAny
@@ -312,7 +312,7 @@ func (g *generator) reply(s *script, failing bool) reply {
 	case n < 80:
 		r = g.gateway()
 	case n < 93:
-		r = reply{status: 200, mediaType: "application/json", text: "{}", fault: tctest.Refuse + tctest.Fault(g.IntN(6))}
+		r = reply{status: 200, mediaType: "application/json", text: "{}", fault: tctest.Refuse + tctest.Fault(g.IntN(int(tctest.ResetBody-tctest.Refuse)))}
 	default:
 		r = reply{err: pick[error](g, errHandshake, errHandshake, errCertificate)}
 	}

@@ -433,7 +433,7 @@ func (s *stage) checkBodies() {
 func (s *stage) checkArrived() {
 	all, want := s.cloud.Requests(), s.call.text()
 	for _, q := range all[s.arrived:] {
-		early := q.Fault == tctest.Refuse || q.Fault == tctest.ResetEarly
+		early := q.Fault == tctest.Refuse || q.Fault == tctest.ResetEarly || q.Fault == tctest.GoAwayEarly
 		if q.Answered && !early && (q.Length != int64(len(want)) || string(q.Body) != want[:len(q.Body)]) {
 			s.complain("a body of %d bytes arrived, not of %d", q.Length, len(want))
 		}
