@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -231,7 +232,7 @@ func short(v any) string {
 // remembers what a Transport learns.
 type model struct {
 	s       *script
-	missing map[string]int // from the budget of each action
+	missing map[string]*debt // of the budget, by action
 	buckets map[string]*tokens
 	skew    time.Duration // of the server's clock, as far as it is known
 	clock   time.Duration // when the call began, in whole seconds
@@ -239,7 +240,33 @@ type model struct {
 }
 
 func newModel(s *script) *model {
-	return &model{s: s, missing: make(map[string]int), buckets: make(map[string]*tokens)}
+	return &model{s: s, missing: make(map[string]*debt), buckets: make(map[string]*tokens)}
+}
+
+// A debt is what is missing of a budget. Half of it is forgiven every two minutes.
+type debt struct {
+	n    float64
+	when time.Duration
+}
+
+func (d *debt) at(now time.Duration) float64 {
+	d.n *= math.Exp2(-(now - d.when).Seconds() / 120)
+	d.when = now
+	if d.n < 0.5 {
+		d.n = 0
+	}
+	return d.n
+}
+
+// debt is that of the call's action, up to now.
+func (c *course) debt() *debt {
+	d := c.missing[c.action]
+	if d == nil {
+		d = new(debt)
+		c.missing[c.action] = d
+	}
+	d.at(c.clock + c.now)
+	return d
 }
 
 // tokens are in a bucket that is filled by and by.
@@ -479,7 +506,8 @@ func (c *course) sleep(a *try, x *exchange) bool {
 func (c *course) learn(class tcretry.Class, x *exchange) {
 	switch class {
 	case tcretry.OK:
-		c.missing[c.action] = max(c.missing[c.action]-max(c.paid*c.cost(), 1), 0)
+		d := c.debt()
+		d.n = max(d.n-max(float64(c.paid)*c.cost(), 1), 0)
 	case tcretry.Throttled:
 		c.throttles++
 	case tcretry.Expired:
@@ -491,14 +519,14 @@ func (c *course) learn(class tcretry.Class, x *exchange) {
 	}
 }
 
-func (c *course) cost() int {
+func (c *course) cost() float64 {
 	if c.s.cost == 0 {
-		return 14
+		return 10
 	}
-	return c.s.cost
+	return float64(c.s.cost)
 }
 
-func (c *course) capacity() int {
+func (c *course) capacity() float64 {
 	if c.s.cost == 0 {
 		return 500
 	}
@@ -793,10 +821,14 @@ func (c *course) pay() bool {
 	if c.s.cost < 0 {
 		return true
 	}
-	if c.missing[c.action]+c.cost() > c.capacity() {
+	d, all := c.debt(), 0.
+	for _, each := range c.missing {
+		all += each.at(c.clock + c.now)
+	}
+	if d.n+c.cost() > min(c.capacity(), 4*c.capacity()-all) {
 		return false
 	}
-	c.missing[c.action] += c.cost()
+	d.n += c.cost()
 	c.paid++
 	return true
 }
