@@ -3,8 +3,12 @@ package redislimit
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -16,19 +20,23 @@ import (
 // A Limiter is a tcretry.Limiter for all processes that share its Redis. The zero value with a Client limits nothing until the
 // server throttles one of them.
 //
-// It is safe for concurrent use. Fields must not change after the first use, and a Limiter must not be copied.
+// It is safe for concurrent use. Fields must not change after the first use, and a Limiter must not be copied. It has nothing to
+// close: what it starts ends by itself within Timeout, or when the Client gives up.
 type Limiter struct {
-	// Client is the Redis, single, with sentinels or a cluster: all keys of a limit have one hash tag. It must not be nil.
+	// Client is the Redis, single, with sentinels or a cluster: all keys of an account and host have one hash tag. It must
+	// not be nil. A Client whose options have ContextTimeoutEnabled gives up after Timeout too.
 	Client redis.UniversalClient
-	// Default is the limit of each action that Actions does not name. Zero: none, until it is learned.
+	// Default is the limit of each action that Actions does not name, of all processes together. Zero: none, until it is
+	// learned. Its Burst is that of all processes together, too.
 	Default tcretry.Limit
 	// Actions are limits by the name of the action, or by "service/Action". Nil: none.
 	Actions map[string]tcretry.Limit
-	// Prefix begins the names of all keys. All processes must have the same. Empty: "tcretry:".
+	// Prefix begins the names of all keys, after the "rate:" of redis_rate where that keeps the key. All processes must have
+	// the same. Empty: "tcretry:".
 	Prefix string
-	// Timeout is how long Redis may take to answer before a process goes on without it. Zero: 250 ms.
+	// Timeout is how long Redis may take to answer before a process goes on without it. Zero or negative: 250 ms.
 	Timeout time.Duration
-	// MaxKeys is how many accounts, hosts and actions a process remembers, as in tcretry.RateLimiter. Zero: 10,000.
+	// MaxKeys is how many accounts, hosts and actions a process remembers, as in tcretry.RateLimiter. Zero or negative: 10,000.
 	MaxKeys int
 	// Logger says when Redis was lost and when it is back. Nil: silent.
 	Logger *zap.Logger
@@ -36,25 +44,26 @@ type Limiter struct {
 	once  sync.Once
 	self  string // this process among the others
 	lanes *lru.Cache[tcretry.Key, *lane]
+	wide  atomic.Bool // a limit of a whole account or address was met
 	store store
 }
 
 const (
 	defaultTimeout = 250 * time.Millisecond
 	defaultMaxKeys = 10_000
-	// safety is how much of a limit that is known is used.
+	// safety is how much of a limit is used.
 	safety = 0.99
-	// forget is how long a learned limit is kept after the last throttle, and silence how long a process counts as one of
-	// those who share.
+	// forget is how long a learned limit is kept that is not used, and silence how long a process counts as one of those who
+	// share.
 	forget  = 5 * time.Minute
 	silence = 30 * time.Second
-	// recheck is how often a process looks whether another has learned a limit that it does not know, renew how often it looks
-	// whether one that it knows has changed, and retry how often it tries a Redis that is away.
+	// recheck is how often a process looks whether another has learned a limit that it does not know, renew how often it shows
+	// that it is there, and retry how often it tries a Redis that is away.
 	recheck = time.Second
 	renew   = 10 * time.Second
 	retry   = time.Second
-	// longestLease is how many slots are leased at most.
-	longestLease = 64
+	// fresh is how old the knowledge of throttles may be to try for more.
+	fresh = 250 * time.Millisecond
 )
 
 var _ tcretry.Limiter = (*Limiter)(nil)
@@ -67,39 +76,84 @@ func (l *Limiter) init() {
 			size = defaultMaxKeys
 		}
 		l.lanes, _ = lru.New[tcretry.Key, *lane](size) // fails for sizes below 1
-		l.store = newStore(l)
+		l.store.l = l
 	})
 }
 
 // Wait returns nil at the time of key's next free slot. It fails with a *tcretry.LimitError as soon as it is known that the slot
 // comes after ctx's deadline, and with ctx's error when ctx ends before.
 func (l *Limiter) Wait(ctx context.Context, key tcretry.Key) error {
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
+		return contextError(ctx)
+	}
+	if err := l.lane(key).wait(ctx); err != nil {
 		return err
 	}
-	lane := l.lane(key)
-	slot, err := lane.slot(ctx)
-	if err != nil || slot.IsZero() {
-		return err
+	if !l.wide.Load() {
+		return nil
 	}
-	wait := time.Until(slot)
-	if deadline, ok := ctx.Deadline(); ok && !slot.Before(deadline) {
-		return &tcretry.LimitError{Key: key, Wait: wait}
-	}
-	return sleep(ctx, wait)
+	return l.lane(wideKey(key)).wait(ctx)
 }
 
-// Feedback shares the limit that a throttled answer names.
+// Feedback learns from what the server answered, for all processes.
 func (l *Limiter) Feedback(key tcretry.Key, a tcretry.Attempt) {
-	if a.Class != tcretry.Throttled || a.StatusCode == 0 {
+	if a.StatusCode == 0 {
 		return
 	}
-	l.lane(key).throttled(a.Start, tcretry.NamedLimit(a.Message))
+	now := time.Now()
+	own, all := l.lane(key), l.lane(wideKey(key))
+	switch {
+	case a.Class != tcretry.Throttled:
+		own.admit(now)
+		all.admit(now)
+	case isWide(a.Code):
+		l.wide.Store(true)
+		all.throttle(now, a.Start, tcretry.NamedLimit(a.Message))
+	default:
+		own.throttle(now, a.Start, tcretry.NamedLimit(a.Message))
+	}
 }
 
-// Pace reports that a throttled call waits for its slot, without a delay before. See tcretry.Limiter.
+// Pace is how long the next call of key waits at least, and whether there is a limit. See tcretry.Limiter.
 func (l *Limiter) Pace(key tcretry.Key) (wait time.Duration, ok bool) {
-	return 0, l.lane(key).limited()
+	now := time.Now()
+	wait, ok = l.lane(key).pace(now)
+	if l.wide.Load() {
+		if more, known := l.lane(wideKey(key)).pace(now); known {
+			wait, ok = max(wait, more), true
+		}
+	}
+	return wait, ok
+}
+
+// Limits returns what all processes together may send at the moment, as far as this one knows. An Action of "*" stands for all
+// actions of the account and host.
+func (l *Limiter) Limits() map[tcretry.Key]tcretry.Limit {
+	l.init()
+	limits, now := make(map[tcretry.Key]tcretry.Limit), time.Now()
+	for _, lane := range l.lanes.Values() {
+		if limit := lane.limit(now); limit.QPS > 0 {
+			limits[lane.key] = limit
+		}
+	}
+	return limits
+}
+
+const everyAction = "*"
+
+func wideKey(key tcretry.Key) tcretry.Key {
+	key.Action = everyAction
+	return key
+}
+
+// isWide reports whether a code speaks of a whole account or address, as it does to tcretry.RateLimiter.
+func isWide(code string) bool {
+	for _, child := range [...]string{".UinLimitExceeded", ".GlobalRegionUinLimitExceeded", ".IPLimitExceeded"} {
+		if strings.HasSuffix(code, child) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *Limiter) lane(key tcretry.Key) *lane {
@@ -115,14 +169,19 @@ func (l *Limiter) lane(key tcretry.Key) *lane {
 }
 
 // told is what the fields say of key.
-func (l *Limiter) told(key tcretry.Key) float64 {
+func (l *Limiter) told(key tcretry.Key) tcretry.Limit {
 	service, _, _ := strings.Cut(key.Host, ".")
-	for _, name := range [...]string{service + "/" + key.Action, key.Action} {
-		if limit, ok := l.Actions[name]; ok {
-			return max(limit.QPS, 0)
-		}
+	limit, ok := l.Actions[service+"/"+key.Action]
+	if !ok {
+		limit, ok = l.Actions[key.Action]
 	}
-	return max(l.Default.QPS, 0)
+	if !ok {
+		limit = l.Default
+	}
+	if !(limit.QPS > 0) || math.IsInf(limit.QPS, 1) || key.Action == everyAction {
+		return tcretry.Limit{}
+	}
+	return tcretry.Limit{QPS: limit.QPS, Burst: max(limit.Burst, 1)}
 }
 
 func (l *Limiter) timeout() time.Duration {
@@ -141,17 +200,11 @@ func (l *Limiter) logger() *zap.Logger {
 	return l.Logger
 }
 
-// sleep returns nil after d, or ctx's error if that comes before.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
+// contextError is ctx's error, and its cause if that is another.
+func contextError(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return fmt.Errorf("%w: %w", err, cause)
 }

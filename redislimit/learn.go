@@ -1,0 +1,121 @@
+package redislimit
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// A lesson is what throttled answers have taught about the limit of one key. It is shared by all processes, and has an age:
+// the time since it was last changed.
+//
+// A message that names the limit is believed. Otherwise, and where others who do not share take a part, a throttle takes a share
+// of the rate, which grows back. When the limit is reached and nobody was throttled for a while, more is tried: faster and
+// faster, for the limit may have been raised.
+type lesson struct {
+	limit float64 // calls a second that the server is believed to admit; zero: nothing is known
+	rate  float64 // calls a second that were sent after the last throttle, if less
+	named float64 // what the message said; zero: nothing
+}
+
+const (
+	// yield is what a throttle leaves of the rate where a limit is named, and narrow where none is.
+	yield  = 0.95
+	narrow = 0.9
+	// settle is what a throttle leaves of a limit that is not named.
+	settle = 0.98
+	// recovery is the share of itself by which the rate grows in a second, up to the limit.
+	recovery = 0.01
+	// patience is how long nobody was throttled before more is tried.
+	patience = 10 * time.Second
+	// little is the first step of trying, a share of the limit, that doubles with every step.
+	little = 0.1
+	step   = 500 * time.Millisecond
+	// burst is how many seconds' calls a server may admit at once: so many beyond the limit say nothing.
+	burst = 1
+	// trust is how much more than a message names may have been admitted before the message is wrong.
+	trust = 1.2
+	// slowest and fastest bound what is believed.
+	slowest = 0.05
+	fastest = 1e6
+)
+
+func (l lesson) known() bool { return l.limit > 0 }
+
+// steady is the rate without trying.
+func (l lesson) steady(age time.Duration) float64 {
+	return min(l.limit, l.rate*(1+recovery*max(age, 0).Seconds()))
+}
+
+// trying is how long more has been tried, in a process whose calls have waited for so long. Zero: it is not time yet.
+func (l lesson) trying(age, waited time.Duration) time.Duration {
+	return max(min(age-patience, waited), 0)
+}
+
+// tried is the rate after trying for so long.
+func (l lesson) tried(trying time.Duration) float64 {
+	return min(l.limit*(1+little*math.Exp2(float64(trying)/float64(step))), fastest)
+}
+
+// measured is what the server admits if it has admitted all that was tried.
+func (l lesson) measured(trying time.Duration) float64 {
+	seconds := trying.Seconds()
+	more := little * step.Seconds() / math.Ln2 * (math.Exp2(float64(trying)/float64(step)) - 1)
+	return min(l.limit*max((seconds+more)/(seconds+burst), 1), fastest)
+}
+
+// throttled is what a refusal teaches, of which the message names a limit, or zero. Before any other one the rate was about
+// that which was seen.
+func (l lesson) throttled(age, trying time.Duration, named, seen float64) lesson {
+	switch {
+	case !l.known() && named == 0:
+		l = lesson{limit: seen, rate: seen}
+	case !l.known(), named > 0 && named != l.named:
+		l = lesson{limit: named, rate: named, named: named}
+	case age > patience:
+		l = l.failed(trying)
+	default:
+		l = l.narrowed(age)
+	}
+	l.limit = min(max(l.limit, slowest), fastest)
+	l.rate = min(max(l.rate, slowest), l.limit)
+	return l
+}
+
+// failed is what is known after trying too much. What was tried has emptied the server's bucket, which has to fill.
+func (l lesson) failed(trying time.Duration) lesson {
+	measured := l.measured(trying)
+	if l.named > 0 && measured < trust*l.named {
+		measured = l.named
+	}
+	l.limit, l.rate = measured, narrow*measured
+	return l
+}
+
+// narrowed gives way.
+func (l lesson) narrowed(age time.Duration) lesson {
+	rate := l.steady(age)
+	if l.named > 0 {
+		l.rate = yield * rate
+		return l
+	}
+	l.limit, l.rate = settle*rate, narrow*rate
+	return l
+}
+
+// String is the form in which a lesson is kept in Redis.
+func (l lesson) String() string { return fmt.Sprintf("%g %g %g", l.limit, l.rate, l.named) }
+
+// parseLesson understands String. Of anything else nothing is known.
+func parseLesson(text string) lesson {
+	var l lesson
+	if n, err := fmt.Sscanf(text, "%g %g %g", &l.limit, &l.rate, &l.named); n != 3 || err != nil {
+		return lesson{}
+	}
+	for _, f := range [...]float64{l.limit, l.rate} {
+		if !(f > 0 && f <= fastest) {
+			return lesson{}
+		}
+	}
+	return l
+}
