@@ -39,6 +39,7 @@ type lane struct {
 	busy    time.Time // since when calls wait
 	idle    time.Time // when none waited last
 	spans   []span
+	end     time.Time // of the last span
 	leasing bool
 	horizon time.Time     // when all that is leased by all is over, as far as is known
 	delay   time.Duration // until the first slot of the last lease
@@ -69,6 +70,10 @@ const (
 	// longest is how long a span may be that is no longer than enough slots, and long one of more.
 	longest = 10 * time.Second
 	long    = time.Second
+	// brief is how long one is without Redis, if it has more than one slot.
+	brief = 500 * time.Millisecond
+	// grace is how late a slot may be used.
+	grace = 100 * time.Millisecond
 
 	firstPause = 100 * time.Millisecond // after two throttles without an admitted call between, doubled with each more
 	lastPause  = time.Second
@@ -198,10 +203,8 @@ func (n *lane) next(w *waiter) (wait time.Duration, done bool, err error) {
 		}
 		wait = at.Sub(now)
 	}
-	if !n.leasing && len(n.spans) > 0 {
-		if ask := n.renewal(rate).Sub(now); ask > 0 {
-			wait = min(wait, ask)
-		}
+	if ask := n.renewal(rate).Sub(now); ask > 0 && !n.leasing {
+		wait = min(wait, ask)
 	}
 	return wait, false, nil
 }
@@ -290,18 +293,10 @@ func (n *lane) when(now time.Time, rate float64, ahead int) (at time.Time, sure 
 		}
 		ahead -= left
 	}
-	at = later(later(now, n.horizon), n.end())
+	at = later(later(now, n.horizon), n.end)
 	at = at.Add(seconds(float64(ahead)/(rate*n.part)) - n.advance(rate, n.part))
 	at = at.Add(time.Duration(ahead/most(rate)) * n.delay)
 	return later(at, n.closed), false
-}
-
-// end is when all spans of this process are over.
-func (n *lane) end() time.Time {
-	if len(n.spans) == 0 {
-		return time.Time{}
-	}
-	return n.spans[len(n.spans)-1].end
 }
 
 // covered is how many slots are leased. The caller holds n.mu.
@@ -314,7 +309,7 @@ func (n *lane) covered(rate float64) (slots int) {
 
 // renewal is when another span is asked for: as late as possible, so that many wait for it, but before the last is over.
 func (n *lane) renewal(rate float64) time.Time {
-	return n.end().Add(-n.advance(rate, n.part) - max(seconds(1/(rate*n.part))/2, 2*n.trip))
+	return n.end.Add(-n.advance(rate, n.part) - max(seconds(1/(rate*n.part))/2, 2*n.trip))
 }
 
 // lease asks for a span for those who wait and have no slot, if it is time. Who is hasty has a deadline that is so near that
@@ -326,10 +321,10 @@ func (n *lane) lease(now time.Time, rate float64, hasty bool) {
 	if n.leasing || waiting <= 0 {
 		return
 	}
-	if len(n.spans) > 0 && now.Before(n.renewal(rate)) && !(hasty && len(n.spans) < 2) {
+	if now.Before(n.renewal(rate)) && !(hasty && len(n.spans) < 2) {
 		return
 	}
-	n.adjust()
+	n.adjust(now)
 	o := order{
 		slots:    min(max(waiting, min(waiting+n.more, enough)), most(rate)),
 		interval: seconds(1 / rate),
@@ -340,11 +335,11 @@ func (n *lane) lease(now time.Time, rate float64, hasty bool) {
 }
 
 // adjust learns how many calls come while a span lasts: none of its slots shall be left over.
-func (n *lane) adjust() {
+func (n *lane) adjust(now time.Time) {
 	switch {
 	case n.skipped > 0:
 		n.more = max(n.more-n.skipped, 0)
-	case len(n.spans) > 0:
+	case now.Before(n.end):
 		n.more = min(n.more+1, enough)
 	}
 	n.skipped = 0
@@ -386,19 +381,27 @@ func (n *lane) order(o order) {
 		n.adopt(now, r)
 		n.horizon, n.delay, n.part = r.end, max(r.first.Sub(now), 0), 1
 		if r.granted {
-			n.spans = append(n.spans, span{first: r.first, end: r.end, part: 1})
+			n.add(span{first: r.first, end: r.end, part: 1})
 		}
 	}
 	n.settle(now)
 }
 
-// alone makes slots of this process's part of the limit.
+// alone makes slots of this process's part of the limit: not before what was leased is over, as far as is known, and not for
+// long, since Redis may come back.
 func (n *lane) alone(now time.Time, o order) {
-	n.registered = time.Time{}
-	n.horizon, n.delay, n.part = time.Time{}, 0, 1/n.parts
-	first := later(now, n.end())
-	end := first.Add(time.Duration(float64(min(o.slots, enough)) * float64(o.interval) * n.parts))
-	n.spans = append(n.spans, span{first: first, end: end, part: n.part})
+	first := later(now, n.end)
+	if n.part == 1 {
+		first = first.Add(n.delay / 2)
+	}
+	n.registered, n.horizon, n.delay, n.part = time.Time{}, time.Time{}, 0, 1/n.parts
+	interval := time.Duration(float64(o.interval) * n.parts)
+	slots := max(min(o.slots, int(brief/interval)), 1)
+	n.add(span{first: first, end: first.Add(time.Duration(slots) * interval), part: n.part})
+}
+
+func (n *lane) add(s span) {
+	n.spans, n.end = append(n.spans, s), s.end
 }
 
 // settle ends the wait of those who can not go before their deadline, after something has changed.
@@ -604,10 +607,11 @@ func (s *span) left(interval time.Duration) int {
 	return max(int((s.end.Sub(s.next(interval))+interval/2)/interval), 0)
 }
 
-// skip passes over the slots that nobody took in time, until the next one's time, and counts them.
+// skip passes over the slots that nobody took in time, and counts them. Who was late a little may still take one.
 func (s *span) skip(now time.Time, interval time.Duration) int {
 	next := s.next(interval)
-	missed := min(int(now.Sub(next)/interval), s.left(interval))
+	late := now.Sub(next) - max(grace-interval, 0)
+	missed := min(int(late/interval), s.left(interval))
 	if missed <= 0 {
 		return 0
 	}

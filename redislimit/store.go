@@ -37,7 +37,7 @@ type order struct {
 // A report is what Redis answers.
 type report struct {
 	own, wide shared
-	parts     float64 // processes that share the key; zero: not asked
+	parts     float64 // processes that share the key
 	granted   bool
 	first     time.Time // slot, if granted
 	end       time.Time // of all that is leased, if anything was ordered
@@ -127,10 +127,10 @@ func (s *store) queue(ctx context.Context, p redis.Pipeliner, key tcretry.Key, r
 	if key.Action != everyAction {
 		wide = s.read(ctx, p, wideKey(key))
 	}
-	count := new(redis.IntCmd)
 	if register {
-		count = s.register(ctx, p, key)
+		s.register(ctx, p, key)
 	}
+	count := p.ZCard(ctx, s.name(key, "members"))
 	return func(now time.Time) report {
 		return report{own: own(now), wide: wide(now), parts: float64(count.Val())}
 	}
@@ -145,13 +145,12 @@ func (s *store) read(ctx context.Context, p redis.Pipeliner, key tcretry.Key) fu
 	}
 }
 
-// register shows that this process is one of those who share, and counts them.
-func (s *store) register(ctx context.Context, p redis.Pipeliner, key tcretry.Key) *redis.IntCmd {
+// register shows that this process is one of those who share.
+func (s *store) register(ctx context.Context, p redis.Pipeliner, key tcretry.Key) {
 	members, now := s.name(key, "members"), time.Now()
 	p.ZAdd(ctx, members, redis.Z{Score: float64(now.Unix()), Member: s.l.self})
 	p.ZRemRangeByScore(ctx, members, "-inf", strconv.FormatInt(now.Add(-silence).Unix(), 10))
 	p.Expire(ctx, members, 2*silence)
-	return p.ZCard(ctx, members)
 }
 
 // tell writes a lesson of some age.
