@@ -75,8 +75,11 @@ const (
 	// grace is how late a slot may be used.
 	grace = 100 * time.Millisecond
 
-	firstPause = 100 * time.Millisecond // after two throttles without an admitted call between, doubled with each more
-	lastPause  = time.Second
+	// firstPause is that after the first throttle of all, for the server may count by the second. In a row without an admitted
+	// call between the second throttle brings minPause, and each more twice the last, up to maxPause.
+	firstPause = time.Second
+	minPause   = 100 * time.Millisecond
+	maxPause   = time.Second
 )
 
 func newLane(l *Limiter, key tcretry.Key) *lane {
@@ -395,6 +398,7 @@ func (n *lane) alone(now time.Time, o order) {
 		first = first.Add(n.delay / 2)
 	}
 	n.registered, n.horizon, n.delay, n.part = time.Time{}, time.Time{}, 0, 1/n.parts
+	n.calm(now)
 	interval := time.Duration(float64(o.interval) * n.parts)
 	slots := max(min(o.slots, int(brief/interval)), 1)
 	n.add(span{first: first, end: first.Add(time.Duration(slots) * interval), part: n.part})
@@ -482,11 +486,15 @@ func (n *lane) reconcile(now time.Time, s shared) {
 		n.since = s.since
 		n.keep(now)
 	case n.lesson.known() && (!s.known() || s.since.Before(n.since)):
+		n.calm(now)
 		n.tell(n.cut)
 	default:
 		n.lesson, n.since, n.cut = s.lesson, s.since, now
 	}
 }
+
+// calm begins anew with trying for more, after Redis was away.
+func (n *lane) calm(now time.Time) { n.since = later(n.since, now.Add(-n.lesson.patience())) }
 
 // keep prolongs the life of a lesson that is used, but not of one that was found too low.
 func (n *lane) keep(now time.Time) {
@@ -541,8 +549,11 @@ func (n *lane) throttle(now, start time.Time, named float64) {
 	n.barren++
 	n.cut = now
 	if n.barren > 1 && n.lesson.known() && named == n.lesson.named {
-		n.closed = now.Add(min(firstPause<<min(n.barren-2, 8), lastPause))
+		n.closed = now.Add(min(minPause<<min(n.barren-2, 8), maxPause))
 		return
+	}
+	if !n.lesson.known() {
+		n.closed = now.Add(firstPause) // the server has given away what it had
 	}
 	n.learn(now, named)
 	n.tell(start)

@@ -26,8 +26,9 @@ const (
 	settle = 0.98
 	// recovery is the share of itself by which the rate grows in a second, up to the limit.
 	recovery = 0.01
-	// patience is how long nobody was throttled before more is tried.
-	patience = 10 * time.Second
+	// patience is how long nobody was throttled before more is tried, and longPatience where the limit is as it is named.
+	patience     = 10 * time.Second
+	longPatience = 30 * time.Second
 	// little is the first step of trying, a share of the limit, that doubles with every step.
 	little = 0.1
 	step   = 500 * time.Millisecond
@@ -47,9 +48,20 @@ func (l lesson) steady(age time.Duration) float64 {
 	return min(l.limit, l.rate*(1+recovery*max(age, 0).Seconds()))
 }
 
+// patience is how long to wait before more is tried.
+func (l lesson) patience() time.Duration {
+	if l.sure() {
+		return longPatience
+	}
+	return patience
+}
+
+// sure reports whether the limit is that of the message.
+func (l lesson) sure() bool { return l.known() && l.limit == l.named }
+
 // trying is how long more has been tried, in a process whose calls have waited for so long. Zero: it is not time yet.
 func (l lesson) trying(age, waited time.Duration) time.Duration {
-	return max(min(age-patience, waited), 0)
+	return max(min(age-l.patience(), waited), 0)
 }
 
 // tried is the rate after trying for so long.
@@ -72,7 +84,7 @@ func (l lesson) throttled(age, trying time.Duration, named, seen float64) lesson
 		l = lesson{limit: seen, rate: seen}
 	case !l.known(), named > 0 && named != l.named:
 		l = lesson{limit: named, rate: named, named: named}
-	case age > patience:
+	case age > l.patience():
 		l = l.failed(trying)
 	default:
 		l = l.narrowed(age)
@@ -95,7 +107,7 @@ func (l lesson) failed(trying time.Duration) lesson {
 // narrowed gives way.
 func (l lesson) narrowed(age time.Duration) lesson {
 	rate := l.steady(age)
-	if l.named > 0 {
+	if l.sure() {
 		l.rate = yield * rate
 		return l
 	}
