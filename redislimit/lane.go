@@ -28,7 +28,7 @@ type lane struct {
 	cut        time.Time // answers to what was sent before teach nothing new
 	closed     time.Time // until when nothing is sent
 	barren     int       // throttles in a row without an admitted call between
-	admitted   window
+	dry        time.Time // since when
 	telling    bool
 	read       time.Time // when Redis last said what it knows
 	asked      time.Time // when it was last asked to
@@ -472,7 +472,6 @@ func (n *lane) adopt(now time.Time, r report) {
 	all := n.l.lane(wideKey(n.key))
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	all.parts = max(all.parts, n.parts)
 	all.reconcile(now, r.wide)
 	all.settle(now)
 }
@@ -530,12 +529,11 @@ func (n *lane) tell(start time.Time) {
 	}()
 }
 
-// admit counts an answer that was not throttled.
-func (n *lane) admit(now time.Time) {
+// admit hears of an answer that was not throttled.
+func (n *lane) admit() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.barren = 0
-	n.admitted.add(now)
 }
 
 // throttle learns from a refusal of what was sent at start.
@@ -546,31 +544,41 @@ func (n *lane) throttle(now, start time.Time, named float64) {
 	if n.lesson.known() && start.Before(n.cut) && (named == 0 || named == n.lesson.named) {
 		return
 	}
-	n.barren++
 	n.cut = now
-	if n.barren > 1 && n.lesson.known() && named == n.lesson.named {
+	if n.barren++; n.barren == 1 {
+		n.dry = now
+	}
+	dry := n.barren > 1 && now.Sub(n.dry) > time.Second
+	switch news := named > 0 && named != n.lesson.named; {
+	case !n.lesson.known():
+		n.closed = now.Add(firstPause)
+	case n.barren > 1:
 		n.closed = now.Add(min(minPause<<min(n.barren-2, 8), maxPause))
-		return
+		if !news && !dry {
+			return // the server may count by the second, and this one is used up
+		}
 	}
-	if !n.lesson.known() {
-		n.closed = now.Add(firstPause) // the server has given away what it had
+	if n.learn(now, named, dry) {
+		n.tell(start)
 	}
-	n.learn(now, named)
-	n.tell(start)
 	n.settle(now)
 }
 
-func (n *lane) learn(now time.Time, named float64) {
-	guess := !n.lesson.known() && named == 0 && n.told.QPS == 0
-	seen := max(n.admitted.count(now)*n.parts, 1)
-	if n.told.QPS > 0 {
-		seen = narrow * n.told.QPS
+// learn reports whether there is something new.
+func (n *lane) learn(now time.Time, named float64, dry bool) bool {
+	was := n.lesson
+	if !was.known() && named == 0 && n.told.QPS > 0 {
+		was = lesson{limit: n.told.QPS, rate: n.told.QPS}
 	}
-	n.lesson = n.lesson.throttled(now.Sub(n.since), n.trying(now), named, seen)
+	n.lesson = was.throttled(now.Sub(n.since), n.trying(now), named, dry)
+	if n.lesson == was {
+		return false
+	}
 	n.since = now
-	if guess {
-		n.since = now.Add(-patience) // more is tried at once
+	if !was.known() && named == 0 {
+		n.since = now.Add(-patience) // it was a guess: more is tried at once
 	}
+	return true
 }
 
 // pace is how long another call would wait at least, and whether there is a limit.
@@ -628,33 +636,6 @@ func (s *span) skip(now time.Time, interval time.Duration) int {
 	}
 	s.last = next.Add(time.Duration(missed-1) * interval)
 	return missed
-}
-
-// A window counts events of about the last second.
-type window struct {
-	second       int64
-	this, before float64
-}
-
-func (w *window) turn(now time.Time) {
-	switch s := now.Unix(); s - w.second {
-	case 0:
-		return
-	case 1:
-		w.second, w.before, w.this = s, w.this, 0
-	default:
-		w.second, w.before, w.this = s, 0, 0
-	}
-}
-
-func (w *window) add(now time.Time) {
-	w.turn(now)
-	w.this++
-}
-
-func (w *window) count(now time.Time) float64 {
-	w.turn(now)
-	return w.this + w.before*(1-float64(now.Nanosecond())/1e9)
 }
 
 func later(a, b time.Time) time.Time {

@@ -19,14 +19,20 @@ type lesson struct {
 }
 
 const (
-	// yield is what a throttle leaves of the rate where a limit is named, and narrow where none is.
-	yield  = 0.95
-	narrow = 0.9
-	// settle is what a throttle leaves of a limit that is not named.
+	// first is the limit that is tried first where no message names one: most of the service's are 20 calls a second.
+	first = 20
+	// yield is what a throttle leaves of the rate where a limit is named; narrow where none is, and squeeze of a guess, or if
+	// nothing was admitted for a while.
+	yield   = 0.95
+	narrow  = 0.9
+	squeeze = 0.7
+	// settle is what a throttle leaves of a limit that is not named, and creep what trying makes of it at least.
 	settle = 0.98
+	creep  = 1.02
 	// recovery is the share of itself by which the rate grows in a second, up to the limit.
 	recovery = 0.01
-	// patience is how long nobody was throttled before more is tried, and longPatience where the limit is as it is named.
+	// patience is how long nobody was throttled before more is tried, and longPatience where trying has confirmed what a
+	// message names.
 	patience     = 10 * time.Second
 	longPatience = 30 * time.Second
 	// little is the first step of trying, a share of the limit, that doubles with every step.
@@ -43,6 +49,12 @@ const (
 
 func (l lesson) known() bool { return l.limit > 0 }
 
+// sure reports whether the limit is that of the message.
+func (l lesson) sure() bool { return l.known() && l.limit == l.named }
+
+// guess reports whether the limit is a guess that no throttle has confirmed.
+func (l lesson) guess() bool { return l.rate == l.limit && l.limit != l.named }
+
 // steady is the rate without trying.
 func (l lesson) steady(age time.Duration) float64 {
 	return min(l.limit, l.rate*(1+recovery*max(age, 0).Seconds()))
@@ -50,14 +62,11 @@ func (l lesson) steady(age time.Duration) float64 {
 
 // patience is how long to wait before more is tried.
 func (l lesson) patience() time.Duration {
-	if l.sure() {
+	if l.sure() && l.rate < l.limit {
 		return longPatience
 	}
 	return patience
 }
-
-// sure reports whether the limit is that of the message.
-func (l lesson) sure() bool { return l.known() && l.limit == l.named }
 
 // trying is how long more has been tried, in a process whose calls have waited for so long. Zero: it is not time yet.
 func (l lesson) trying(age, waited time.Duration) time.Duration {
@@ -71,21 +80,29 @@ func (l lesson) tried(trying time.Duration) float64 {
 
 // measured is what the server admits if it has admitted all that was tried.
 func (l lesson) measured(trying time.Duration) float64 {
-	seconds := trying.Seconds()
+	seconds, least := trying.Seconds(), 1.0
+	if trying >= step {
+		least = creep
+	}
 	more := little * step.Seconds() / math.Ln2 * (math.Exp2(float64(trying)/float64(step)) - 1)
-	return min(l.limit*max((seconds+more)/(seconds+burst), 1), fastest)
+	return min(l.limit*max((seconds+more)/(seconds+burst), least), fastest)
 }
 
-// throttled is what a refusal teaches, of which the message names a limit, or zero. Before any other one the rate was about
-// that which was seen.
-func (l lesson) throttled(age, trying time.Duration, named, seen float64) lesson {
+// throttled is what a refusal teaches, of which the message names a limit, or zero. It is dry if nothing was admitted
+// for more than a second.
+func (l lesson) throttled(age, trying time.Duration, named float64, dry bool) lesson {
 	switch {
 	case !l.known() && named == 0:
-		l = lesson{limit: seen, rate: seen}
+		l = lesson{limit: first, rate: first}
 	case !l.known(), named > 0 && named != l.named:
 		l = lesson{limit: named, rate: named, named: named}
-	case age > l.patience():
+	case dry && l.sure():
+		// to wait is enough
+	case age > l.patience() && !dry && (trying >= step || !l.guess()):
 		l = l.failed(trying)
+	case dry, l.guess():
+		l.limit = squeeze * l.steady(age)
+		l.rate = l.limit
 	default:
 		l = l.narrowed(age)
 	}
@@ -97,10 +114,14 @@ func (l lesson) throttled(age, trying time.Duration, named, seen float64) lesson
 // failed is what is known after trying too much. What was tried has emptied the server's bucket, which has to fill.
 func (l lesson) failed(trying time.Duration) lesson {
 	measured := l.measured(trying)
-	if l.named > 0 && measured < trust*l.named {
-		measured = l.named
+	switch {
+	case l.named > 0 && l.named <= measured && measured < trust*l.named:
+		l.limit, l.rate = l.named, narrow*l.named
+	case l.sure():
+		l.limit, l.rate = measured, narrow*measured
+	default:
+		l.limit, l.rate = measured, yield*measured
 	}
-	l.limit, l.rate = measured, narrow*measured
 	return l
 }
 

@@ -104,8 +104,8 @@ func (l *Limiter) Feedback(key tcretry.Key, a tcretry.Attempt) {
 	own, all := l.lane(key), l.lane(wideKey(key))
 	switch {
 	case a.Class != tcretry.Throttled:
-		own.admit(now)
-		all.admit(now)
+		own.admit()
+		all.admit()
 	case isWide(a.Code):
 		l.wide.Store(true)
 		all.throttle(now, a.Start, tcretry.NamedLimit(a.Message))

@@ -226,6 +226,8 @@ func BenchmarkProcesses(b *testing.B) {
 		{name: "named,restart", processes: 10, workers: 5, limit: tctest.Limit{QPS: 20}, outage: true},
 		{name: "silent", processes: 10, workers: 5, limit: tctest.Limit{QPS: 20, Language: tctest.Silent}},
 		{name: "silent,window", processes: 10, workers: 5, limit: tctest.Limit{QPS: 20, Window: true, Language: tctest.Silent}},
+		{name: "silent,limit=50", processes: 10, workers: 10, limit: tctest.Limit{QPS: 50, Language: tctest.Silent}},
+		{name: "silent,limit=5", processes: 5, workers: 3, limit: tctest.Limit{QPS: 5, Language: tctest.Silent}},
 		{name: "wrong", processes: 10, workers: 5, limit: tctest.Limit{QPS: 20, Says: 10}},
 		{name: "processes=1", processes: 1, workers: 5, limit: tctest.Limit{QPS: 20}, told: true},
 		{name: "limit=200", processes: 10, workers: 50, limit: tctest.Limit{QPS: 200}, told: true},
