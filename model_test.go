@@ -50,16 +50,14 @@ func eachScript(t *testing.T, n uint64, f func(*testing.T, []uint64)) {
 		for range runtime.GOMAXPROCS(0) {
 			t.Run("", func(t *testing.T) {
 				t.Parallel()
-				for {
-					seeds := take(&last, n)
-					if len(seeds) == 0 {
-						return
-					}
-					f(t, seeds)
-					played.Add(uint64(len(seeds)))
+				defer func() {
 					if t.Failed() {
 						last.Store(n)
 					}
+				}()
+				for seeds := take(&last, n); len(seeds) > 0; seeds = take(&last, n) {
+					f(t, seeds)
+					played.Add(uint64(len(seeds)))
 				}
 			})
 		}
@@ -667,7 +665,7 @@ func (x *exchange) drain() (until time.Duration, whole bool) {
 	}
 	until = max(x.arrival(min(most, x.all())), x.at)
 	limit := min(x.at+drainTime, x.end)
-	x.c.tie = x.c.tie || until == limit
+	x.c.tie = x.c.tie || until == limit || until > limit && x.end == x.at+drainTime
 	if until > limit {
 		return limit, false
 	}
