@@ -189,10 +189,11 @@ func killHTTP2(r *http.Request, f Fault) {
 	panic(http.ErrAbortHandler)
 }
 
-// A GOAWAY frame, RFC 9113, section 6.8: its head, then the last stream that may have been processed, then an error code.
-// The frame is one record of TLS, so it does not come between the parts of another.
+// A GOAWAY frame, RFC 9113, section 6.8: its head, then the last stream that may have been processed, then an error code. Before it
+// stands an empty SETTINGS frame, for the server's own, without which a connection must not begin, may not have left yet. All
+// is one record of TLS, so it does not come between the parts of another frame.
 const (
-	goAway  = "\x00\x00\x08\x07\x00\x00\x00\x00\x00"
+	goAway  = "\x00\x00\x00\x04\x00\x00\x00\x00\x00" + "\x00\x00\x08\x07\x00\x00\x00\x00\x00"
 	noError = "\x00\x00\x00\x00"
 )
 
