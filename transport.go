@@ -10,7 +10,6 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -64,11 +63,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (t *Transport) roundTrip(base http.RoundTripper, req *http.Request) (*http.Response, error) {
-	c, err := t.begin(base, req)
-	if err != nil {
+	var c call
+	if err := c.begin(t, base, req); err != nil {
 		return nil, err
 	}
-	defer c.end()
 	for {
 		if err := c.wait(); err != nil {
 			return c.refused(err)
@@ -124,7 +122,7 @@ func (t *Transport) base() http.RoundTripper {
 	return t.Base
 }
 
-// A call is the state of one RoundTrip. It is used again by another when that ends: what outlives it is the response's body.
+// A call is the state of one RoundTrip. It stays on the stack: what outlives it is the response's body.
 type call struct {
 	t       *Transport
 	base    http.RoundTripper
@@ -154,18 +152,13 @@ type past struct {
 	held     *http.Response // of the attempt before, if it can still be returned
 }
 
-var calls = sync.Pool{New: func() any { return new(call) }}
-
 // begin reads whose call req is and takes its body.
-func (t *Transport) begin(base http.RoundTripper, req *http.Request) (*call, error) {
-	c := calls.Get().(*call)
+func (c *call) begin(t *Transport, base http.RoundTripper, req *http.Request) (err error) {
 	c.t, c.base, c.req, c.ctx, c.start = t, base, req, req.Context(), time.Now()
 	c.policy, c.now = t.policy(c.ctx), c.start
 	retry := c.policy.maxAttempts()+c.policy.maxThrottles() > 1
-	var err error
 	if c.payload, err = newPayload(req, retry, t.Signer != nil && !unsignedPayload(req)); err != nil {
-		c.end()
-		return nil, err
+		return err
 	}
 	c.attempt.Call = newCall(req, c.form)
 	if s, ok := t.Signer.(interface {
@@ -174,12 +167,7 @@ func (t *Transport) begin(base http.RoundTripper, req *http.Request) (*call, err
 		c.attempt.Account, _, _ = s.GetCredential()
 	}
 	c.key = c.attempt.key()
-	return c, nil
-}
-
-func (c *call) end() {
-	*c = call{}
-	calls.Put(c)
+	return nil
 }
 
 // form is the body's, if it can be read without spending it.
