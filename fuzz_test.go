@@ -119,9 +119,10 @@ func FuzzRetryAfter(f *testing.F) {
 func neverBeyond(t *testing.T, asked time.Duration) {
 	t.Helper()
 	var p RetryPolicy
-	delay, stop := p.decide(Attempt{Class: Transient, Number: 1}, situation{
-		replayable: true, retryAfter: asked, now: time.Unix(0, 0),
-		repeatable: func() bool { return true }, backoff: func() time.Duration { return 0 }, budget: func() bool { return true },
+	never, yes := func() time.Time { return time.Time{} }, func() bool { return true }
+	delay, stop := p.decide(&Attempt{Class: Transient, Number: 1}, situation{
+		replayable: true, now: time.Unix(0, 0), repeatable: yes, retryAfter: func() time.Duration { return asked },
+		backoff: func() time.Duration { return 0 }, deadline: never, aging: never, budget: yes,
 	})
 	if tooLong := asked > p.maxDelay(); tooLong != (stop == DeadlineNear) || !tooLong && (stop != 0 || delay != asked) {
 		t.Errorf("asked for %v, the call waits %v, or stops: %q", asked, delay, stop)

@@ -252,20 +252,19 @@ type situation struct {
 	signer     bool // each attempt has a signature of its own
 	replayable bool // the body can be sent again
 	canceled   bool // the caller's context is over
-	paced      bool // the Limiter holds a throttled call back for pace
-	pace       time.Duration
-	retryAfter time.Duration
 	now        time.Time
-	deadline   time.Time // of the call; zero: none
-	aging      time.Time // of the signature; zero: never
 
 	repeatable func() bool
+	retryAfter func() time.Duration         // what the server asks for
+	pace       func() (time.Duration, bool) // how long the Limiter holds a throttled call back, if it does
 	backoff    func() time.Duration
+	deadline   func() time.Time // of the call; zero: none
+	aging      func() time.Time // of the signature; zero: never
 	budget     func() bool
 }
 
 // decide returns after which delay the call is tried again, or why it is not.
-func (p *RetryPolicy) decide(a Attempt, s situation) (time.Duration, Stop) {
+func (p *RetryPolicy) decide(a *Attempt, s situation) (time.Duration, Stop) {
 	renew := a.Class == Expired && s.signer && s.renewals == 1
 	switch {
 	case a.Class == OK:
@@ -280,28 +279,36 @@ func (p *RetryPolicy) decide(a Attempt, s situation) (time.Duration, Stop) {
 		return 0, UnsafeToRepeat
 	case !s.replayable:
 		return 0, BodyNotReplayable
-	case s.retryAfter > p.maxDelay():
+	}
+	delay := s.retryAfter()
+	if delay > p.maxDelay() {
 		return 0, DeadlineNear
 	}
-	delay := s.retryAfter
-	if !renew && !(s.paced && a.Class == Throttled) {
+	pace, paced := time.Duration(0), false
+	if a.Class == Throttled {
+		pace, paced = s.pace()
+	}
+	if !renew && !paced {
 		d := s.backoff()
 		if d == backoff.Stop {
 			return 0, AttemptsSpent
 		}
 		delay = max(delay, min(d, p.maxDelay()))
 	}
-	next := s.now.Add(max(delay, s.pace))
+	next := s.now.Add(max(delay, pace))
 	switch {
-	case !s.deadline.IsZero() && !next.Before(s.deadline):
+	case !isBefore(next, s.deadline()):
 		return 0, DeadlineNear
-	case !s.aging.IsZero() && !next.Before(s.aging):
+	case !isBefore(next, s.aging()):
 		return 0, SignatureAging
 	case a.Class != Throttled && !renew && !s.budget():
 		return 0, BudgetSpent
 	}
 	return delay, 0
 }
+
+// isBefore reports whether t is before an end, of which zero is none.
+func isBefore(t, end time.Time) bool { return end.IsZero() || t.Before(end) }
 
 // retryAfter is what the server asks for with 429 and 503. Dates count from the server's own clock, if it says. Zero: nothing.
 func retryAfter(resp *http.Response, now time.Time) time.Duration {

@@ -372,7 +372,7 @@ func (c *call) judge(resp *http.Response, err error) {
 
 // observed reports whether somebody may ask for all of a success.
 func (c *call) observed() bool {
-	return c.attempt.Number > 1 || c.t.OnAttempt != nil || c.t.Classify != nil || c.t.Limiter != nil
+	return c.attempt.Number > 1 || c.t.OnAttempt != nil || c.t.Classify != nil || c.lane == nil && c.t.Limiter != NoLimit
 }
 
 // stop ends the attempt's timeout, for there is no body that does.
@@ -431,28 +431,31 @@ func (c *call) decide(resp *http.Response) {
 		c.renewals++
 		c.correctClock(resp)
 	}
-	s := situation{
+	a.Delay, a.Stop = c.policy.decide(a, situation{
 		throttles:  c.throttles,
 		renewals:   c.renewals,
 		signer:     c.t.Signer != nil,
 		replayable: c.payload.again != nil,
 		canceled:   c.ctx.Err() != nil,
-		retryAfter: retryAfter(resp, c.now),
 		now:        c.now,
-		aging:      c.aging(),
 		repeatable: c.repeatable,
+		retryAfter: func() time.Duration { return retryAfter(resp, c.now) },
+		pace:       c.pace,
 		backoff:    c.nextBackoff,
+		deadline:   c.bounds,
+		aging:      c.aging,
 		budget:     c.spend,
-	}
-	s.deadline, _ = c.ctx.Deadline()
-	if m := c.policy.MaxElapsed; m > 0 && (s.deadline.IsZero() || c.start.Add(m).Before(s.deadline)) {
-		s.deadline = c.start.Add(m)
-	}
-	if a.Class == Throttled {
-		s.pace, s.paced = c.pace()
-	}
-	a.Delay, a.Stop = c.policy.decide(*a, s)
+	})
 	a.Final = a.Stop != 0
+}
+
+// bounds is when the call must be over, by its context and by MaxElapsed. Zero: never.
+func (c *call) bounds() time.Time {
+	deadline, _ := c.ctx.Deadline()
+	if m := c.policy.MaxElapsed; m > 0 && (deadline.IsZero() || c.start.Add(m).Before(deadline)) {
+		return c.start.Add(m)
+	}
+	return deadline
 }
 
 // pace is what the limiter says of a throttled call.
