@@ -78,7 +78,7 @@ func (l *load) run(n int) (float64, error) {
 	before, start := l.requests.Load(), time.Now()
 	err := share(conns, n, func(i int) error {
 		o := l.good
-		if l.failEach > 0 && i%l.failEach == l.failEach-1 {
+		if l.failEach > 0 && i%l.failEach == l.failEach/2 {
 			o = l.bad
 		}
 		return finish(l.call(o))

@@ -61,7 +61,7 @@ type extent struct {
 
 var (
 	full = extent{
-		budget: budget{rounds: 101, slice: time.Millisecond}, loops: 40, perLoop: 1000,
+		budget: budget{rounds: 101, slice: time.Millisecond}, loops: 9, perLoop: 5000,
 		inFlight: []int{1, 10, 100, 1000, 10_000}, keys: []int{1, 100, 10_000, 1_000_000}, perKeys: 100_000,
 	}
 	brief = extent{
