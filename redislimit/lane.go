@@ -42,7 +42,7 @@ type lane struct {
 	end     time.Time // of the last span
 	leasing bool
 	horizon time.Time     // when all that is leased by all is over, as far as is known
-	delay   time.Duration // until the first slot of the last lease
+	delay   time.Duration // that the slots of others put between the last two spans
 	trip    time.Duration // to Redis and back, the last time
 	part    float64       // of the slots that are this process's, in the last lease
 	more    int           // slots to lease beyond those that wait
@@ -234,6 +234,8 @@ func (n *lane) learned(now time.Time) float64 {
 	switch {
 	case trying == 0, n.told.QPS > 0 && steady >= n.told.QPS:
 		return steady
+	case len(n.spans) == 0, n.spans[0].first.Sub(now) > fresh:
+		return steady // it is not this process's turn
 	case now.Sub(n.read) > fresh:
 		n.refresh(now, fresh)
 		return steady
@@ -382,7 +384,7 @@ func (n *lane) order(o order) {
 	} else {
 		n.trip = now.Sub(before)
 		n.adopt(now, r)
-		n.horizon, n.delay, n.part = r.end, max(r.first.Sub(now), 0), 1
+		n.horizon, n.delay, n.part = r.end, max(r.first.Sub(later(now, n.end)), 0), 1
 		if r.granted {
 			n.add(span{first: r.first, end: r.end, part: 1})
 		}

@@ -74,32 +74,58 @@ func TestLearnedByAnother(t *testing.T) {
 	}
 }
 
-// TestKeys are in one slot of a cluster for each limit, expire, and hold no account.
+// TestKeys are in one slot of a real cluster, expire, and hold no account.
 func TestKeys(t *testing.T) {
-	s := startRedis(t, "")
-	client := s.client(t)
-	l := &redislimit.Limiter{Client: client, Default: tcretry.Limit{QPS: 1000}, Prefix: "p:"}
-	l.Feedback(zones, tcretry.Attempt{Class: tcretry.Throttled, StatusCode: 200, Start: time.Now(), Envelope: tcretry.Envelope{Message: "`21` `20`"}})
+	s := startRedis(t, "", "--cluster-enabled", "yes")
+	admin := s.client(t)
+	if err := admin.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for !strings.Contains(admin.ClusterInfo(t.Context()).Val(), "cluster_state:ok") {
+		time.Sleep(time.Millisecond)
+	}
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.addr}})
+	defer client.Close()
+	core, logs := observer.New(zap.WarnLevel)
+	l := &redislimit.Limiter{
+		Client: client, Default: tcretry.Limit{QPS: 1000}, Prefix: "p:", Logger: zap.New(core), Timeout: time.Minute,
+	}
+	for _, code := range []string{"RequestLimitExceeded", "RequestLimitExceeded.UinLimitExceeded"} {
+		l.Feedback(zones, throttle(code, "`1001` `1000`"))
+	}
 	var keys []string
-	for len(keys) < 3 { // the limit and the members are written in the background
+	for len(keys) < 6 { // some of them are written in the background
 		if err := l.Wait(t.Context(), zones); err != nil {
 			t.Fatal(err)
 		}
-		keys = client.Keys(t.Context(), "*").Val()
+		keys = admin.Keys(t.Context(), "*").Val()
 	}
-	tags := make(map[string]bool)
+	slots := make(map[int64]bool)
 	for _, key := range keys {
-		_, rest, _ := strings.Cut(key, "{")
-		tag, _, ok := strings.Cut(rest, "}")
-		if tags[tag] = true; !ok || !strings.Contains(key, "p:") || strings.Contains(key, zones.Account) {
+		slots[admin.ClusterKeySlot(t.Context(), key).Val()] = true
+		if !strings.Contains(key, "p:{") || strings.Contains(key, zones.Account) {
 			t.Errorf("key %q", key)
 		}
-		if ttl := client.TTL(t.Context(), key).Val(); ttl <= 0 || ttl > 10*time.Minute {
+		if ttl := admin.TTL(t.Context(), key).Val(); ttl < 0 || ttl > 10*time.Minute {
 			t.Errorf("%s expires in %v", key, ttl)
 		}
 	}
-	if len(tags) != 1 {
-		t.Errorf("keys %q have more than one tag", keys)
+	if len(slots) != 1 {
+		t.Errorf("keys %q have %d slots", keys, len(slots))
+	}
+	other := zones
+	other.Account = "AKIDother"
+	if err := l.Wait(t.Context(), other); err != nil {
+		t.Error(err)
+	}
+	for _, key := range admin.Keys(t.Context(), "*").Val() {
+		slots[admin.ClusterKeySlot(t.Context(), key).Val()] = true
+	}
+	if len(slots) != 2 {
+		t.Errorf("two accounts have %d slots", len(slots))
+	}
+	if logs.Len() > 0 {
+		t.Errorf("log: %v", logs.All())
 	}
 }
 

@@ -80,21 +80,6 @@ func (f fleet) run(t testing.TB) (c tally) {
 		}
 	}
 	c.sent = server.Count(fleetAction)
-	if os.Getenv("DBG") != "" {
-		var ok, no [100]int
-		for _, r := range server.Requests() {
-			i := int(r.Time.Sub(began).Seconds())
-			if r.Code == "" {
-				ok[i]++
-			} else {
-				no[i]++
-			}
-		}
-		for i := range 35 {
-			fmt.Fprintf(os.Stderr, "%d:%d/%d ", i, ok[i], no[i])
-		}
-		fmt.Fprintln(os.Stderr)
-	}
 	c.used = f.used(server, began)
 	return c
 }
@@ -197,7 +182,7 @@ func (c *count) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 		err := next(ctx, cmds)
 		if cmds[0].Name() == "evalsha" && cmds[0].Err() == nil {
 			args := cmds[0].Args()
-			c.slots.Add(int64(args[len(args)-1].(int)))
+			c.slots.Add(int64(args[len(args)-1].(int)) / 1000) // see grains
 		}
 		return err
 	}
@@ -206,6 +191,48 @@ func (c *count) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 func (c *count) add(cmd redis.Cmder) {
 	if name := cmd.Name(); name != "hello" && name != "client" {
 		c.trips.Add(1)
+	}
+}
+
+// TestProcesses holds ten processes to what does not depend on how fast the machine is. BenchmarkProcesses measures the rest.
+func TestProcesses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds of real time")
+	}
+	for _, f := range []fleet{
+		{name: "told", told: true},
+		{name: "told,restart", told: true, outage: true},
+		{name: "learned"},
+	} {
+		f.processes, f.workers, f.lasts, f.limit = 10, 5, 6*time.Second, tctest.Limit{QPS: 20}
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			c := f.run(t)
+			t.Logf("%+v", c)
+			if c.failed > 0 {
+				t.Errorf("%d of %d calls failed", c.failed, c.calls)
+			}
+			if f.outage {
+				return // what is sent meanwhile, and how often Redis is tried, is a matter of time
+			}
+			// Nobody can know better than to send the first calls of all workers. What each process learns it shares once.
+			first, shared := 0, 2*f.processes
+			if !f.told {
+				first, shared = f.processes*f.workers, 5*f.processes
+			}
+			if most := c.calls*102/100 + first; c.sent > most {
+				t.Errorf("%d requests were sent for %d calls", c.sent, c.calls)
+			}
+			if most := c.calls/4 + shared; c.trips > most {
+				t.Errorf("%d round trips to Redis for %d calls", c.trips, c.calls)
+			}
+			if most := c.sent + 2*f.processes; c.slots > most {
+				t.Errorf("%d slots were leased for %d requests", c.slots, c.sent)
+			}
+			if c.used < 0.5 || c.used > 1.1 {
+				t.Errorf("%.2f of the capacity were used", c.used)
+			}
+		})
 	}
 }
 

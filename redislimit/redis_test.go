@@ -27,7 +27,7 @@ type server struct {
 }
 
 // startRedis starts one on addr, or a free port if addr is empty. Without a redis-server the test is skipped, but not in CI.
-func startRedis(t testing.TB, addr string) *server {
+func startRedis(t testing.TB, addr string, options ...string) *server {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -45,7 +45,8 @@ func startRedis(t testing.TB, addr string) *server {
 		l.Close()
 	}
 	host, port, _ := net.SplitHostPort(addr)
-	s := &server{addr: addr, cmd: exec.Command(path, "--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir())}
+	options = append([]string{"--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir()}, options...)
+	s := &server{addr: addr, cmd: exec.Command(path, options...)}
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

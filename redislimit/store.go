@@ -91,19 +91,23 @@ func (s *store) exchange(ctx context.Context, key tcretry.Key, register bool, o 
 	return r, nil
 }
 
-// manySlots is a longer queue than any.
-const manySlots = 1 << 30
+const (
+	// grains make a slot, so that the size of the bucket is not a number of whole slots.
+	grains = 1000
+	// endless is a longer queue than any.
+	endless = 1 << 40
+)
 
 // lease takes slots that are interval apart. The slots of all processes follow one another: as a bucket of tokens that is almost
 // never empty, the GCRA of redis_rate says how long it takes until it is full again, and that is when the last slot is over.
 // The size of the bucket is how long the process is ready to wait for its first slot.
 func (s *store) lease(ctx context.Context, key tcretry.Key, o *order, more func(redis.Pipeliner)) (*redis_rate.Result, error) {
-	size := manySlots
+	size := endless
 	if o.patience >= 0 {
-		size = int(min(math.Ceil(float64(o.patience)/float64(o.interval)), manySlots)) + o.slots
+		size = o.slots*grains + int(min(math.Ceil(grains*float64(o.patience)/float64(o.interval)), endless))
 	}
-	limit := redis_rate.Limit{Rate: 1, Period: o.interval, Burst: size}
-	return redis_rate.NewLimiter(piggyback{s.l.Client, more}).AllowN(ctx, s.name(key, "slots"), limit, o.slots)
+	limit := redis_rate.Limit{Rate: grains, Period: o.interval, Burst: size}
+	return redis_rate.NewLimiter(piggyback{s.l.Client, more}).AllowN(ctx, s.name(key, "slots"), limit, o.slots*grains)
 }
 
 // A piggyback sends other commands along with a script.
