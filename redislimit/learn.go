@@ -35,9 +35,10 @@ const (
 	// message names.
 	patience     = 10 * time.Second
 	longPatience = 30 * time.Second
-	// little is the first step of trying, a share of the limit, that doubles with every step.
-	little = 0.1
-	step   = 500 * time.Millisecond
+	// little is the first step of trying, a share of the limit, that doubles with every step: of so long, or so many calls.
+	little    = 0.1
+	step      = 500 * time.Millisecond
+	stepCalls = 4
 	// burst is how many seconds' calls a server may admit at once: so many beyond the limit say nothing.
 	burst = 1
 	// trust is how much more than a message names may have been admitted before the message is wrong.
@@ -73,18 +74,21 @@ func (l lesson) trying(age, waited time.Duration) time.Duration {
 	return max(min(age-l.patience(), waited), 0)
 }
 
+// step is how long it takes to try for twice as much more.
+func (l lesson) step() time.Duration { return max(step, seconds(stepCalls/l.limit)) }
+
 // tried is the rate after trying for so long.
 func (l lesson) tried(trying time.Duration) float64 {
-	return min(l.limit*(1+little*math.Exp2(float64(trying)/float64(step))), fastest)
+	return min(l.limit*(1+little*math.Exp2(float64(trying)/float64(l.step()))), fastest)
 }
 
 // measured is what the server admits if it has admitted all that was tried.
 func (l lesson) measured(trying time.Duration) float64 {
 	seconds, least := trying.Seconds(), 1.0
-	if trying >= step {
+	if trying >= l.step() {
 		least = creep
 	}
-	more := little * step.Seconds() / math.Ln2 * (math.Exp2(float64(trying)/float64(step)) - 1)
+	more := little * l.step().Seconds() / math.Ln2 * (math.Exp2(float64(trying)/float64(l.step())) - 1)
 	return min(l.limit*max((seconds+more)/(seconds+burst), least), fastest)
 }
 
@@ -98,7 +102,7 @@ func (l lesson) throttled(age, trying time.Duration, named float64, dry bool) le
 		l = lesson{limit: named, rate: named, named: named}
 	case dry && l.sure():
 		// to wait is enough
-	case age > l.patience() && !dry && (trying >= step || !l.guess()):
+	case age > l.patience() && !dry && (trying >= l.step() || !l.guess()):
 		l = l.failed(trying)
 	case dry, l.guess():
 		l.limit = squeeze * l.steady(age)

@@ -161,7 +161,7 @@ func TestHopeless(t *testing.T) {
 			cancel()
 		}
 		callers.Wait()
-		if err := two.Wait(t.Context(), zones); err != nil || since(start) > 5000 {
+		if err := two.Wait(t.Context(), zones); err != nil || since(start) > 6000 { // one leased five slots and one more
 			t.Errorf("error %v after %v", err, time.Since(start))
 		}
 		m.mu.Lock()
@@ -356,7 +356,6 @@ func TestFairShare(t *testing.T) {
 // A world is a server with a limit and processes that call it, in virtual time.
 type world struct {
 	cloud *tctest.Cloud
-	limit tctest.Limit
 	sent  atomic.Int64
 	went  atomic.Int64
 }
@@ -437,7 +436,7 @@ func TestLimitChanges(t *testing.T) {
 					used := float64(w.went.Load()) / 30 / step.qps
 					sent := float64(w.sent.Load()) / float64(w.went.Load())
 					t.Logf("%g/s: %.3f of the capacity, %.3f sent per success", step.qps, used, sent)
-					if used < 0.85 || used > 1.15 || sent > 1.12 {
+					if used < 0.85 || used > 1.15 || sent > 1.25 {
 						t.Errorf("%g/s: %.3f of the capacity, %.3f sent per success", step.qps, used, sent)
 					}
 				}
