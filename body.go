@@ -164,7 +164,7 @@ func peek(resp *http.Response, cancel context.CancelFunc, wanted bool) (*body, E
 	if b.n == 0 {
 		b.release()
 	}
-	if e.RequestID == "" {
+	if e.RequestID == "" && (wanted || e.Failed() || resp.StatusCode >= 400) {
 		e.RequestID = headerRequestID(resp)
 	}
 	return b, e
@@ -207,7 +207,7 @@ func peekable(resp *http.Response) encoding {
 	case t == "text/event-stream", resp.ContentLength <= 0, resp.ContentLength > windowSize:
 		return opaque
 	}
-	switch strings.ToLower(resp.Header.Get("Content-Encoding")) {
+	switch strings.ToLower(header(resp.Header, "Content-Encoding", "content-encoding")) {
 	case "", "identity":
 		return plain
 	case "gzip", "x-gzip":

@@ -76,22 +76,19 @@ func credential(h http.Header) (secretID, service string) {
 	if len(values) == 0 {
 		return "", ""
 	}
-	rest, ok := strings.CutPrefix(values[0], "TC3-HMAC-SHA256 ")
+	scope, ok := strings.CutPrefix(values[0], "TC3-HMAC-SHA256 Credential=") // which comes first, as a rule
 	if !ok {
+		if scope, ok = strings.CutPrefix(values[0], "TC3-HMAC-SHA256 "); ok {
+			_, scope, ok = strings.Cut(scope, "Credential=")
+		}
+	}
+	id := strings.IndexByte(scope, '/')
+	date := id + 1 + strings.IndexByte(scope[id+1:], '/')
+	end := date + 1 + strings.IndexByte(scope[date+1:], '/')
+	if !ok || id < 0 || date <= id || end <= date || strings.IndexByte(scope[:end], ',') >= 0 {
 		return "", ""
 	}
-	_, rest, ok = strings.Cut(rest, "Credential=")
-	if !ok {
-		return "", ""
-	}
-	scope, _, _ := strings.Cut(rest, ",")
-	secretID, scope, _ = strings.Cut(scope, "/")
-	_, scope, _ = strings.Cut(scope, "/")
-	service, _, ok = strings.Cut(scope, "/")
-	if !ok {
-		return "", ""
-	}
-	return secretID, service
+	return scope[:id], scope[date+1 : end]
 }
 
 // hostService is the first label of host in lower case, as tc3.Service has it, unless host is an address or has no labels.

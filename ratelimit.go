@@ -231,6 +231,9 @@ func (l *lane) effectOf(service, action string) Effect {
 	return known.Effect
 }
 
+// learning reports whether it matters when an answer came.
+func (l *lane) learning() bool { return l != nil && l.busy.Load() }
+
 // settle is called when the queue or what was learned is another. The caller holds l.mu.
 func (l *lane) settle() { l.busy.Store(l.first != nil || l.learned != nil) }
 
