@@ -188,7 +188,7 @@ func (s *scanner) scan(b []byte) {
 func (s *scanner) usual(b []byte) {
 	if bytes.HasPrefix(b, []byte(usual)) {
 		s.pos, s.isEnv = len(usual), true
-		s.level, s.expect = inError, expectFirstKey
+		s.level, s.key, s.expect = inError, failure, expectFirstKey
 	}
 }
 
