@@ -72,6 +72,8 @@ const (
 	long    = time.Second
 	// brief is how long one is without Redis, if it has more than one slot.
 	brief = 500 * time.Millisecond
+	// drift is how far two clocks may have gone apart in the life of a lesson.
+	drift = 10 * time.Millisecond
 	// grace is how late a slot may be used.
 	grace = 100 * time.Millisecond
 
@@ -483,14 +485,14 @@ func (n *lane) reconcile(now time.Time, s shared) {
 	n.read = now
 	n.learned(now)
 	switch {
-	case s.lesson == n.lesson:
-		n.since = s.since
-		n.keep(now)
-	case n.lesson.known() && (!s.known() || s.since.Before(n.since)):
+	case n.lesson.known() && (!s.known() || n.since.Sub(s.since) > drift):
 		n.calm(now)
 		n.tell(n.cut)
-	default:
+	case n.lesson != s.lesson:
 		n.lesson, n.since, n.cut = s.lesson, s.since, now
+	case n.lesson.known():
+		n.since = s.since
+		n.keep(now)
 	}
 }
 
@@ -572,11 +574,11 @@ func (n *lane) learn(now time.Time, named float64, dry bool) bool {
 	if !was.known() && named == 0 && n.told.QPS > 0 {
 		was = lesson{limit: n.told.QPS, rate: n.told.QPS}
 	}
-	n.lesson = was.throttled(now.Sub(n.since), n.trying(now), named, dry)
-	if n.lesson == was {
+	l, news := was.throttled(now.Sub(n.since), n.trying(now), named, dry)
+	if !news {
 		return false
 	}
-	n.since = now
+	n.lesson, n.since = l, now
 	if !was.known() && named == 0 {
 		n.since = now.Add(-patience) // it was a guess: more is tried at once
 	}

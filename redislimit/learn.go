@@ -21,14 +21,16 @@ type lesson struct {
 const (
 	// first is the limit that is tried first where no message names one: most of the service's are 20 calls a second.
 	first = 20
-	// yield is what a throttle leaves of the rate where a limit is named; narrow where none is, and squeeze of a guess, or if
-	// nothing was admitted for a while.
+	// yield is what a throttle leaves of the rate where a limit is named; narrow where none is, and squeeze of a guess, or if it
+	// was plainly too much.
 	yield   = 0.95
 	narrow  = 0.9
 	squeeze = 0.7
 	// settle is what a throttle leaves of a limit that is not named, and creep what trying makes of it at least.
 	settle = 0.98
 	creep  = 1.02
+	// settling is how long a change takes to show.
+	settling = time.Second
 	// recovery is the share of itself by which the rate grows in a second, up to the limit.
 	recovery = 0.01
 	// patience is how long nobody was throttled before more is tried, and longPatience where trying has confirmed what a
@@ -93,50 +95,37 @@ func (l lesson) measured(trying time.Duration) float64 {
 }
 
 // throttled is what a refusal teaches, of which the message names a limit, or zero. It is dry if nothing was admitted
-// for more than a second.
-func (l lesson) throttled(age, trying time.Duration, named float64, dry bool) lesson {
+// for more than a second. It reports whether that is news, be it the same as before.
+func (l lesson) throttled(age, trying time.Duration, named float64, dry bool) (lesson, bool) {
 	switch {
 	case !l.known() && named == 0:
 		l = lesson{limit: first, rate: first}
 	case !l.known(), named > 0 && named != l.named:
 		l = lesson{limit: named, rate: named, named: named}
-	case dry && l.sure():
-		// to wait is enough
+	case age < settling, dry && l.sure():
+		return l, false // what was changed has to show, and the server's second to end
 	case age > l.patience() && !dry && (trying >= l.step() || !l.guess()):
 		l = l.failed(trying)
-	case dry, l.guess():
+	case l.sure():
+		l.rate = yield * l.steady(age)
+	case dry, age < 2*settling, l.guess():
 		l.limit = squeeze * l.steady(age)
 		l.rate = l.limit
 	default:
-		l = l.narrowed(age)
+		l.limit, l.rate = settle*l.steady(age), narrow*l.steady(age)
 	}
 	l.limit = min(max(l.limit, slowest), fastest)
 	l.rate = min(max(l.rate, slowest), l.limit)
-	return l
+	return l, true
 }
 
 // failed is what is known after trying too much. What was tried has emptied the server's bucket, which has to fill.
 func (l lesson) failed(trying time.Duration) lesson {
 	measured := l.measured(trying)
-	switch {
-	case l.named > 0 && l.named <= measured && measured < trust*l.named:
-		l.limit, l.rate = l.named, narrow*l.named
-	case l.sure():
-		l.limit, l.rate = measured, narrow*measured
-	default:
-		l.limit, l.rate = measured, yield*measured
+	if l.named > 0 && l.named <= measured && measured < trust*l.named {
+		measured = l.named
 	}
-	return l
-}
-
-// narrowed gives way.
-func (l lesson) narrowed(age time.Duration) lesson {
-	rate := l.steady(age)
-	if l.sure() {
-		l.rate = yield * rate
-		return l
-	}
-	l.limit, l.rate = settle*rate, narrow*rate
+	l.limit, l.rate = measured, yield*measured
 	return l
 }
 

@@ -22,14 +22,16 @@ func TestLesson(t *testing.T) {
 		{"the words are absent", named, time.Second, 0, 0, false, lesson{20, 19, 20}},
 		{"nothing is admitted", named, time.Second, 0, 20, true, named},
 		{"again, when it has grown", lesson{20, 10, 20}, 60 * time.Second, 0, 20, true, lesson{20, 10, 20}},
-		{"too much was tried", named, 11 * time.Second, time.Second, 20, false, lesson{20, 18, 20}},
-		{"a guess", lesson{20, 20, 0}, 0, 0, 0, false, lesson{14, 14, 0}},
-		{"nothing for a while", lesson{20, 18, 0}, 0, 0, 0, true, lesson{12.6, 12.6, 0}},
-		{"a limit that was measured", lesson{20, 18, 0}, 0, 0, 0, false, lesson{17.64, 16.2, 0}},
-		{"the smallest", lesson{slowest, slowest, 0}, 0, 0, 0, true, lesson{slowest, slowest, 0}},
+		{"too much was tried", named, 11 * time.Second, time.Second, 20, false, lesson{20, 19, 20}},
+		{"the same second", lesson{20, 18, 0}, settling - 1, 0, 0, true, lesson{20, 18, 0}},
+		{"a guess", lesson{20, 20, 0}, settling, 0, 0, false, lesson{14, 14, 0}},
+		{"nothing for a while", lesson{20, 18, 0}, 5 * time.Second, 0, 0, true, lesson{13.23, 13.23, 0}},
+		{"again", lesson{20, 18, 0}, settling, 0, 0, false, lesson{12.726, 12.726, 0}},
+		{"a limit that was measured", lesson{20, 18, 0}, 5 * time.Second, 0, 0, false, lesson{18.522, 17.01, 0}},
+		{"the smallest", lesson{slowest, slowest, 0}, settling, 0, 0, true, lesson{slowest, slowest, 0}},
 		{"absurd", lesson{}, 0, 0, 1e300, false, lesson{fastest, fastest, 1e300}},
 	} {
-		got := tt.before.throttled(tt.age, tt.trying, tt.named, tt.dry)
+		got, _ := tt.before.throttled(tt.age, tt.trying, tt.named, tt.dry)
 		if !near(got.limit, tt.want.limit) || !near(got.rate, tt.want.rate) || got.named != tt.want.named {
 			t.Errorf("%s: %v after %v, want %v", tt.name, got, tt.before, tt.want)
 		}
@@ -54,7 +56,7 @@ func TestTrying(t *testing.T) {
 		for ; tokens >= 0; x += time.Millisecond {
 			tokens = min(tokens+(tt.admits-l.tried(x))/1000, tt.bucket)
 		}
-		if got := l.throttled(patience+x, x, 0, false); got.limit < tt.least || got.limit > tt.most {
+		if got, ok := l.throttled(patience+x, x, 0, false); !ok || got.limit < tt.least || got.limit > tt.most {
 			t.Errorf("%s: %v after %v", tt.name, got, x)
 		}
 	}
