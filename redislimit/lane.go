@@ -110,20 +110,32 @@ func (n *lane) wait(ctx context.Context) error {
 		return err
 	}
 	defer n.leave(w)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for {
-		select {
-		case <-w.wake:
-		case <-timer.C:
-		case <-ctx.Done():
-			return contextError(ctx)
-		}
 		wait, done, err := n.next(w)
 		if done {
 			return err
 		}
-		timer.Reset(wait)
+		if err := w.sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// sleep returns after d or when something has changed, with ctx's error if that ends before.
+func (w *waiter) sleep(ctx context.Context, d time.Duration) error {
+	var timeout <-chan time.Time
+	if d < forever {
+		timer := time.NewTimer(max(d, 1))
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-w.wake:
+		return nil
+	case <-timeout:
+		return nil
+	case <-ctx.Done():
+		return contextError(ctx)
 	}
 }
 
@@ -183,7 +195,8 @@ func (n *lane) wakeFirst() {
 	}
 }
 
-const forever = time.Hour
+// forever is until something changes.
+const forever = math.MaxInt64
 
 // next takes a slot for w if it is the first in the queue, or returns when to try again.
 func (n *lane) next(w *waiter) (wait time.Duration, done bool, err error) {
