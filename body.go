@@ -207,7 +207,11 @@ func peekable(resp *http.Response) encoding {
 	case t == "text/event-stream", resp.ContentLength <= 0, resp.ContentLength > windowSize:
 		return opaque
 	}
-	switch strings.ToLower(header(resp.Header, "Content-Encoding", "content-encoding")) {
+	encodings := resp.Header["Content-Encoding"]
+	if len(encodings) == 0 {
+		return plain
+	}
+	switch strings.ToLower(encodings[0]) {
 	case "", "identity":
 		return plain
 	case "gzip", "x-gzip":
