@@ -26,12 +26,15 @@
 // As measured by BenchmarkProcesses with ten processes of five workers each that share a limit of 20 calls a second:
 //
 //	                           share of the capacity   sent per success   round trips per call
-//	told the limit
-//	  and Redis is restarted
-//	  and one worker each
-//	learned, named
-//	  and Redis is restarted
-//	learned, not named
+//	told the limit             0.99                    1.00               0.21
+//	  and Redis is restarted   1.00                    1.00               0.27
+//	  and one worker each      0.99                    1.00               0.25
+//	learned, named             1.00                    1.04               0.27
+//	  and Redis is restarted   1.00                    1.06               0.35
+//	learned, not named         1.00                    1.01               0.30
+//
+// No call failed in any of them. In half a minute at 20 calls a second, the first fifty calls, which nobody can know to hold back,
+// are most of what is sent beyond one for each success. At 200 calls a second a call takes 0.02 round trips.
 //
 // A process that is killed leaves the rest of its span unused.
 //
