@@ -21,10 +21,11 @@ type lesson struct {
 const (
 	// first is the limit that is tried first where no message names one: most of the service's are 20 calls a second.
 	first = 20
-	// yield is what a throttle leaves of the rate where a limit is named; narrow where none is, and squeeze of a guess, or if it
-	// was plainly too much.
+	// yield is what a throttle leaves of the rate where a limit is named; narrow where none is, hasten if that was not enough,
+	// and squeeze of a guess, or if nothing was admitted for a while.
 	yield   = 0.95
 	narrow  = 0.9
+	hasten  = 0.8
 	squeeze = 0.7
 	// settle is what a throttle leaves of a limit that is not named, and creep what trying makes of it at least.
 	settle = 0.98
@@ -108,9 +109,11 @@ func (l lesson) throttled(age, trying time.Duration, named float64, dry bool) (l
 		l = l.failed(trying)
 	case l.sure():
 		l.rate = yield * l.steady(age)
-	case dry, age < 2*settling, l.guess():
+	case dry, l.guess():
 		l.limit = squeeze * l.steady(age)
 		l.rate = l.limit
+	case age < 2*settling:
+		l.limit, l.rate = narrow*l.steady(age), hasten*l.steady(age)
 	default:
 		l.limit, l.rate = settle*l.steady(age), narrow*l.steady(age)
 	}
