@@ -34,9 +34,9 @@
 //	named        token bucket     there      0.98 to 1.00      1.02            0.26
 //	named        token bucket     restarted  0.99 to 1.00      1.01 to 1.03    0.30 to 0.34
 //	named        by the second    there      0.98              1.03            0.26
-//	not named    token bucket     there      0.99              1.02 to 1.04    0.31
-//	not named    by the second    there      0.92 to 0.98      1.05            0.33
-//	named wrong  token bucket     there      0.82              1.07 to 1.10    0.32
+//	not named    token bucket     there      0.97 to 0.99      1.02 to 1.08    0.31 to 0.36
+//	not named    by the second    there      0.72 to 0.94      1.05            0.32 to 0.37
+//	named wrong  token bucket     there      0.82              1.03 to 1.10    0.29 to 0.33
 //
 // With one worker in each process, so that only one call waits at a time, it is 0.25 round trips per call; at 200 calls a second
 // and fifty workers 0.02. A single call that does not wait costs one. A process that is killed leaves the rest of its span
