@@ -283,32 +283,39 @@ func (b *body) detach() bool {
 // errDrained stands for the rest of a body that was thrown away.
 var errDrained = errors.New("tcretry: discarded")
 
-// attemptOf is what a Transport knew of resp, or what the head of its body says, which is put back.
+// attemptOf is what a Transport knew of resp, or what its head says. The error is that of reading the head, if nothing is known
+// because of it.
 func attemptOf(resp *http.Response) (Attempt, error) {
-	if b, ok := resp.Body.(*body); ok {
-		switch {
-		case b.failure == nil:
-			return Attempt{Class: OK}, nil
-		case b.failure.Class == Unknown:
-			return *b.failure, b.failure.Err
-		}
-		return *b.failure, nil
+	a := Attempt{Class: OK}
+	if b, ok := resp.Body.(*body); !ok {
+		a = readAttempt(resp)
+	} else if b.failure != nil {
+		a = *b.failure
 	}
+	if a.Class == Unknown {
+		return a, a.Err
+	}
+	return a, nil
+}
+
+// readAttempt judges resp by its status and the head of its body, which is put back. The Class is Unknown if the body broke off
+// before it said anything.
+func readAttempt(resp *http.Response) Attempt {
 	a := Attempt{StatusCode: resp.StatusCode, Envelope: Envelope{RequestID: headerRequestID(resp)}}
 	if resp.Request != nil {
 		a.Call = newCall(resp.Request, func() url.Values { return nil })
 	}
-	if hasBody(resp) {
-		var b *body
-		b, a.Envelope = peek(resp, nil, true)
-		if a.Err = b.broken(); a.Err != nil && a.Code == "" {
-			b.failure = &a
-			return a, a.Err
-		}
-		defer func() { b.remember(&a) }()
+	if !hasBody(resp) {
+		a.Class = verdict(nil, &a, false)
+		return a
 	}
-	a.Class = verdict(nil, &a, false)
-	return a, nil
+	var b *body
+	b, a.Envelope = peek(resp, nil, true)
+	if a.Err = b.broken(); a.Err == nil || a.Code != "" {
+		a.Class = verdict(nil, &a, false)
+	}
+	b.remember(&a)
+	return a
 }
 
 // remember keeps an attempt for CheckResponse.

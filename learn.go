@@ -130,13 +130,11 @@ func (e *estimate) pause(now time.Time, seen float64) (wait time.Duration) {
 func (e *estimate) begin() {
 	e.wrong, e.shared = false, false
 	switch {
-	case e.blind && e.named > 0:
-		e.limit, e.rate = e.named, safety*e.named
-	case e.named == 0, e.seen > 1.05*e.named+1:
+	case e.named == 0, !e.blind && e.seen > 1.05*e.named+1:
 		e.wrong = true
 		e.limit = max(e.seen, 1)
 		e.rate = safety * e.limit
-	case e.named >= 2 && e.seen < 0.7*e.named:
+	case !e.blind && e.named >= 2 && e.seen < 0.7*e.named:
 		e.shared, e.limit = true, e.named
 		e.rate = sharedYield * max(e.seen, 1)
 	default:
@@ -382,6 +380,17 @@ func NamedLimit(message string) (qps float64) {
 		return 0
 	}
 	return float64(numbers[1])
+}
+
+// WideLimit reports whether the code of a throttled answer speaks of a whole account or address, for a Limiter that learns: then
+// the limit is one of all actions of the account and host, and not of the action alone.
+func WideLimit(code string) bool {
+	for _, child := range [...]string{".UinLimitExceeded", ".GlobalRegionUinLimitExceeded", ".IPLimitExceeded"} {
+		if strings.HasSuffix(code, child) {
+			return true
+		}
+	}
+	return false
 }
 
 // maxNamed is more than any limit of the service.

@@ -123,7 +123,7 @@ func (l *RateLimiter) feedback(own *lane, key Key, a *Attempt, now time.Time) {
 		}
 		return
 	}
-	wide := isWide(a.Code)
+	wide := WideLimit(a.Code)
 	if wide {
 		l.wide.Store(true)
 		own = l.lane(key.wide())
@@ -168,16 +168,6 @@ func (l *RateLimiter) Limits() map[Key]Limit {
 func (k Key) wide() Key { return Key{k.Account, k.Host, allActions} }
 
 const allActions = "*"
-
-// isWide reports whether a code speaks of a whole account or address.
-func isWide(code string) bool {
-	for _, child := range [...]string{".UinLimitExceeded", ".GlobalRegionUinLimitExceeded", ".IPLimitExceeded"} {
-		if strings.HasSuffix(code, child) {
-			return true
-		}
-	}
-	return false
-}
 
 func (l *RateLimiter) lane(key Key) *lane {
 	return l.lanes.get(key, l.MaxKeys, func(lane *lane) {
@@ -365,9 +355,8 @@ func (l *lane) take(now time.Time) bool {
 
 // queue waits for a turn and a token, no longer than until the deadline of ctx or until another, which may be zero.
 func (l *lane) queue(ctx context.Context, key Key, since, deadline time.Time) error {
-	if d, ok := ctx.Deadline(); ok && (deadline.IsZero() || d.Before(deadline)) {
-		deadline = d
-	}
+	own, _ := ctx.Deadline()
+	deadline = earlier(own, deadline)
 	w, wait := l.join(since, deadline)
 	if w == nil {
 		return &LimitError{Key: key, Wait: wait}
@@ -383,7 +372,7 @@ func (l *lane) queue(ctx context.Context, key Key, since, deadline time.Time) er
 		if ok {
 			return nil
 		}
-		if !deadline.IsZero() && !time.Now().Add(wait).Before(deadline) {
+		if !isBefore(time.Now().Add(wait), deadline) {
 			return &LimitError{Key: key, Wait: wait}
 		}
 		if err := sleep(ctx, wait); err != nil {
@@ -400,7 +389,7 @@ func (l *lane) join(since, deadline time.Time) (*waiter, time.Duration) {
 	now := time.Now()
 	prev, ahead := l.place(since)
 	wait := l.estimate(now, ahead)
-	if !deadline.IsZero() && !now.Add(wait).Before(deadline) {
+	if !isBefore(now.Add(wait), deadline) {
 		return nil, wait
 	}
 	w := &waiter{since: since, turn: make(chan struct{}), prev: prev}

@@ -310,6 +310,14 @@ func (p *RetryPolicy) decide(a *Attempt, s situation) (time.Duration, Stop) {
 // isBefore reports whether t is before an end, of which zero is none.
 func isBefore(t, end time.Time) bool { return end.IsZero() || t.Before(end) }
 
+// earlier is the earlier of two ends, of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !isBefore(a, b) {
+		return b
+	}
+	return a
+}
+
 // retryAfter is what the server asks for with 429 and 503. Dates count from the server's own clock, if it says. Zero: nothing.
 func retryAfter(resp *http.Response, now time.Time) time.Duration {
 	if resp == nil || resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {

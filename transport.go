@@ -229,14 +229,19 @@ func (c *call) waitFor(l Limiter) error {
 // deadline is when the call must have sent its last attempt, beside what its context says: MaxElapsed after its beginning, or
 // before its signature expires. A signature that has aged before the call is the caller's own to judge. Zero: none.
 func (c *call) deadline() time.Time {
-	var d time.Time
-	if c.policy.MaxElapsed > 0 {
-		d = c.start.Add(c.policy.MaxElapsed)
+	aging := c.aging()
+	if !aging.After(c.start) {
+		aging = time.Time{}
 	}
-	if aging := c.aging(); aging.After(c.start) && (d.IsZero() || aging.Before(d)) {
-		d = aging
+	return earlier(c.elapsed(), aging)
+}
+
+// elapsed is MaxElapsed after the call's beginning. Zero: never.
+func (c *call) elapsed() time.Time {
+	if c.policy.MaxElapsed <= 0 {
+		return time.Time{}
 	}
-	return d
+	return c.start.Add(c.policy.MaxElapsed)
 }
 
 // aging is when the caller's signature is too old for another try. Zero: never.
@@ -353,10 +358,11 @@ func (c *call) judge(resp *http.Response, err error) {
 	a.Envelope, a.StatusCode, a.Err, a.Class = Envelope{}, 0, err, Unknown
 	a.Delay, a.Final, a.Stop = 0, false, 0
 	c.body = nil
+	observed := c.observed()
 	if resp != nil {
 		a.StatusCode = resp.StatusCode
 		if hasBody(resp) {
-			c.body, a.Envelope = peek(resp, c.cancel, c.observed())
+			c.body, a.Envelope = peek(resp, c.cancel, observed)
 			a.Err = c.body.broken()
 		} else {
 			a.RequestID = headerRequestID(resp)
@@ -365,7 +371,7 @@ func (c *call) judge(resp *http.Response, err error) {
 			}
 		}
 	}
-	timed := c.observed() || c.lane.learning()
+	timed := observed || c.lane.learning()
 	if timed {
 		c.stopwatch()
 	}
@@ -463,10 +469,7 @@ func (c *call) decide(resp *http.Response) {
 // bounds is when the call must be over, by its context and by MaxElapsed. Zero: never.
 func (c *call) bounds() time.Time {
 	deadline, _ := c.ctx.Deadline()
-	if m := c.policy.MaxElapsed; m > 0 && (deadline.IsZero() || c.start.Add(m).Before(deadline)) {
-		return c.start.Add(m)
-	}
-	return deadline
+	return earlier(deadline, c.elapsed())
 }
 
 // pace is what the limiter says of a throttled call.

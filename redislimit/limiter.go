@@ -106,7 +106,7 @@ func (l *Limiter) Feedback(key tcretry.Key, a tcretry.Attempt) {
 	case a.Class != tcretry.Throttled:
 		own.admit()
 		all.admit()
-	case isWide(a.Code):
+	case tcretry.WideLimit(a.Code):
 		l.wide.Store(true)
 		all.throttle(now, a.Start, tcretry.NamedLimit(a.Message))
 	default:
@@ -144,16 +144,6 @@ const everyAction = "*"
 func wideKey(key tcretry.Key) tcretry.Key {
 	key.Action = everyAction
 	return key
-}
-
-// isWide reports whether a code speaks of a whole account or address, as it does to tcretry.RateLimiter.
-func isWide(code string) bool {
-	for _, child := range [...]string{".UinLimitExceeded", ".GlobalRegionUinLimitExceeded", ".IPLimitExceeded"} {
-		if strings.HasSuffix(code, child) {
-			return true
-		}
-	}
-	return false
 }
 
 func (l *Limiter) lane(key tcretry.Key) *lane {
