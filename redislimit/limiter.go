@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +13,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/redis/go-redis/v9"
 	"github.com/tcretry/tcretry"
+	"github.com/tcretry/tcretry/tc3"
 	"go.uber.org/zap"
 )
 
@@ -160,8 +160,7 @@ func (l *Limiter) lane(key tcretry.Key) *lane {
 
 // told is what the fields say of key.
 func (l *Limiter) told(key tcretry.Key) tcretry.Limit {
-	service, _, _ := strings.Cut(key.Host, ".")
-	limit, ok := l.Actions[service+"/"+key.Action]
+	limit, ok := l.Actions[tc3.Service(key.Host)+"/"+key.Action]
 	if !ok {
 		limit, ok = l.Actions[key.Action]
 	}
