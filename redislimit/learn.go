@@ -141,10 +141,8 @@ func parseLesson(text string) lesson {
 	if n, err := fmt.Sscanf(text, "%g %g %g", &l.limit, &l.rate, &l.named); n != 3 || err != nil {
 		return lesson{}
 	}
-	for _, f := range [...]float64{l.limit, l.rate} {
-		if !(f > 0 && f <= fastest) {
-			return lesson{}
-		}
+	if !(0 < l.limit && l.limit <= fastest && 0 < l.rate && l.rate <= fastest && 0 <= l.named && l.named <= fastest) {
+		return lesson{}
 	}
 	return l
 }

@@ -78,7 +78,7 @@ func TestLessonAges(t *testing.T) {
 }
 
 func FuzzParseLesson(f *testing.F) {
-	for _, text := range []string{"", "20 18 20", "NaN 1 1", "+Inf 1 0", "-1 1 1", "1 2", "0x1p-2 1 0", "1e-9 1 1"} {
+	for _, text := range []string{"", "20 18 20", "NaN 1 1", "+Inf 1 0", "-1 1 1", "1 2", "0x1p-2 1 0", "1e-9 1 1", "1 1 NaN", "1 1 -1"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
